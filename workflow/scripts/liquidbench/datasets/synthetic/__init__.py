@@ -1,0 +1,1 @@
+"""Generators of synthetic raw files, each in its data set's official format."""

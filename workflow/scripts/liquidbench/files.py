@@ -1,0 +1,91 @@
+"""Files written whole or not at all, and checksums. Standard library only."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from liquidbench.errors import InputError
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block ends well.
+
+    If the block raises, the temporary file (or folder) is removed and `path` is as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path`, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write `content` as indented JSON with sorted keys, whole or not at all.
+
+    Raises:
+        ValueError: `content` holds NaN or infinity, which JSON cannot say. Use None.
+    """
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "Make it with the workflow") from None
+    except ValueError as error:
+        raise InputError(
+            path, f"not valid JSON ({error})", "Delete it and make it again"
+        ) from None
+
+
+def sha256_of_file(path: str | Path) -> str:
+    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_code(*parts: str) -> str:
+    """The SHA-256 over the source of library parts.
+
+    Snakemake does not see a change in an imported module, so rules name this sum among
+    their parameters and results keep it as provenance.
+
+    Args:
+        parts: modules or packages of liquidbench as paths, such as ``datasets`` or ``errors.py``.
+    """
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for part in sorted(parts):
+        path = root / part
+        if not path.exists():
+            raise FileNotFoundError(f"liquidbench has no part {part!r}")
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(str(file.relative_to(root)).encode() + b"\0")
+            digest.update(file.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Sequence cores, encoders and heads, and how a model is put together."""

@@ -1,0 +1,1 @@
+"""Tables and figures from the small files that runs leave behind. No torch, no raw data."""
