@@ -289,7 +289,7 @@ def read_split(path: str | Path, split: str) -> Sequences:
                     array = group[entry.name]
                     strings = h5py.check_string_dtype(array.dtype) is not None
                     arrays[entry.name] = array.asstr()[()].astype(str) if strings else array[()]
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, RuntimeError, ValueError, AttributeError) as error:
             raise InputError(path, f"group {split!r} is not readable ({error})", _REMEDY) from None
     where = f"{path}, group {split!r}"
     missing = {"inputs", "elapsed", "offsets", "targets", "ids"} - set(arrays)

@@ -1,0 +1,83 @@
+"""Where the raw files of a data set lie (docs/file-formats.md, "Raw files")."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from liquidbench.errors import InputError
+from liquidbench.files import read_json
+
+_REMEDY = "Run the fetch stage of the data set again"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One raw file, or a folder of the same content unpacked, and its SHA-256."""
+
+    role: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The raw files of one data set. `path` is the manifest itself."""
+
+    path: Path
+    dataset: str
+    source: str
+    synthetic: bool
+    files: tuple[RawFile, ...]
+
+    def file(self, role: str) -> RawFile:
+        """The raw file of a role.
+
+        Raises:
+            InputError: the manifest names no such role.
+        """
+        for file in self.files:
+            if file.role == role:
+                return file
+        held = ", ".join(file.role for file in self.files) or "none"
+        raise InputError(self.path, f"names no file for {role!r}, only: {held}", _REMEDY)
+
+
+def read_manifest(path: str | Path, dataset: str) -> Manifest:
+    """Read and check a manifest; relative paths start from its folder.
+
+    A file's size is compared with the one recorded, which finds a file that was replaced or
+    cut since; the checksums themselves are the fetch stage's work.
+
+    Args:
+        path: ``manifest.json``.
+        dataset: the data set that it must be of.
+
+    Raises:
+        InputError: the manifest is missing, broken or of another data set, or a file that it
+            names is missing or has another size.
+    """
+    path = Path(path)
+    content = read_json(path)
+    try:
+        manifest = Manifest(
+            path=path,
+            dataset=str(content["dataset"]),
+            source=str(content["source"]),
+            synthetic=bool(content["synthetic"]),
+            files=tuple(
+                RawFile(str(entry["role"]), path.parent / entry["path"], str(entry["sha256"]))
+                for entry in content["files"]
+            ),
+        )
+        sizes = [entry["bytes"] for entry in content["files"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(path, f"not a manifest: {error!r}", _REMEDY) from None
+    if manifest.dataset != dataset:
+        problem = f"is of the data set {manifest.dataset!r}, expected {dataset!r}"
+        raise InputError(path, problem, "Name the manifest of that data set")
+    for file, size in zip(manifest.files, sizes, strict=True):
+        if not file.path.exists():
+            raise InputError(file.path, "no such file or folder", _REMEDY)
+        if file.path.is_file() and file.path.stat().st_size != size:
+            problem = f"has {file.path.stat().st_size} bytes, {size} when it was fetched"
+            raise InputError(file.path, problem, _REMEDY)
+    return manifest

@@ -1,0 +1,203 @@
+"""N-MNIST: recordings of an event camera as counts of events in time bins.
+
+Format (Orchard et al., 2015, "Converting static image datasets to spiking neuromorphic datasets
+using saccades"): 5 bytes an event: x, y, then one bit of polarity (1 = ON) and 23 bits of time
+in microseconds, most significant first. One `.bin` file a recording, in a folder named after
+its digit.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from liquidbench.datasets.archives import Members, open_members
+from liquidbench.datasets.cache import CacheWriter, Sequences
+from liquidbench.datasets.manifest import Manifest
+from liquidbench.datasets.preparation import cache_attributes, check_choice, check_count
+from liquidbench.datasets.splits import balanced_subset
+from liquidbench.datasets.workers import blocks_of, map_members
+from liquidbench.errors import InputError
+
+SIDE = 34
+"""Pixels of the camera's window in each direction."""
+
+_EVENT_BYTES = 5
+_OVERFLOW_Y = 240
+_OVERFLOW_MICROSECONDS = 1 << 13
+_LARGEST_COUNT = np.iinfo(np.uint8).max
+_BLOCK = 256
+_DIGITS = tuple(str(digit) for digit in range(10))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How N-MNIST is prepared.
+
+    Attributes:
+        bins: time bins of a recording.
+        overflow_events: ``ignore``: events with y == 240 are outside the window and nothing
+            else; ``timestamp``: each also adds 2^13 microseconds to all later time stamps.
+        limit_train: number of training recordings to keep, balanced over the digits.
+        limit_test: the same for the test recordings.
+    """
+
+    bins: int = 10
+    overflow_events: str = "ignore"
+    limit_train: int | None = None
+    limit_test: int | None = None
+
+    def __post_init__(self) -> None:
+        check_count("nmnist.bins", self.bins)
+        check_choice("nmnist.overflow_events", self.overflow_events, ("ignore", "timestamp"))
+        check_count("nmnist.limit_train", self.limit_train, optional=True)
+        check_count("nmnist.limit_test", self.limit_test, optional=True)
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events of one recording inside the window, in the order of the file.
+
+    Attributes:
+        x, y: (events,), uint8, 0 to 33.
+        polarity: (events,), uint8, 0 = OFF, 1 = ON.
+        time: (events,), int64, microseconds.
+        outside: number of events left out because x or y is 34 or more.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    polarity: np.ndarray
+    time: np.ndarray
+    outside: int
+
+
+def decode_events(content: bytes, overflow_events: str, where: str) -> Events:
+    """Decode a `.bin` file.
+
+    Args:
+        content: the file's bytes; none at all is a recording without events.
+        overflow_events: see `Settings`.
+        where: how an error names the file.
+
+    Raises:
+        InputError: the length is no multiple of 5 bytes.
+    """
+    if len(content) % _EVENT_BYTES:
+        problem = f"{len(content)} bytes, not a multiple of {_EVENT_BYTES}: the file is truncated"
+        raise InputError(where, problem, "Fetch the data set again")
+    raw = np.frombuffer(content, dtype=np.uint8).reshape(-1, _EVENT_BYTES)
+    x, y = raw[:, 0], raw[:, 1]
+    high, middle, low = raw[:, 2:].T.astype(np.int64)
+    time = (high & 0x7F) << 16 | middle << 8 | low
+    if overflow_events == "timestamp":
+        time += _OVERFLOW_MICROSECONDS * np.cumsum(y == _OVERFLOW_Y)
+    inside = (x < SIDE) & (y < SIDE)
+    return Events(
+        x=x[inside],
+        y=y[inside],
+        polarity=(raw[:, 2] >> 7)[inside],
+        time=time[inside],
+        outside=len(raw) - int(inside.sum()),
+    )
+
+
+def bin_events(events: Events, bins: int) -> tuple[np.ndarray, float]:
+    """Count events per bin, polarity and pixel.
+
+    The bin of an event is min(floor((t - t_first) / ((t_last - t_first) / bins)), bins - 1),
+    in integers: exact, and for 10 bins equal to the formula in double precision for every time
+    span below 2^24 microseconds. Events that all have one time stamp lie in bin 0.
+
+    Returns:
+        (counts, width): int64 (bins, 2, 34, 34) over polarity, y, x; and the width of a bin in
+        microseconds. All zeros for a recording without events.
+    """
+    shape = (bins, 2, SIDE, SIDE)
+    if not len(events.time):
+        return np.zeros(shape, dtype=np.int64), 0.0
+    since = events.time - events.time.min()
+    span = int(since.max())
+    bin_ = np.minimum(since * bins // max(span, 1), bins - 1)
+    cell = np.ravel_multi_index((bin_, events.polarity, events.y, events.x), shape)
+    return np.bincount(cell, minlength=int(np.prod(shape))).reshape(shape), span / bins
+
+
+def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: int) -> None:
+    """Prepare N-MNIST: groups `train` and `test`, uint8 counts (bins, 2, 34, 34) a recording.
+
+    A count above 255 (a pixel that fires 255 times in a bin) is stored as 255; the tally
+    ``clipped_counts`` of the cache says how many there were, ``events_outside`` how many events
+    were left out.
+
+    Raises:
+        InputError: a recording is truncated or not in the folder of a digit, or a digit has no
+            recording.
+    """
+    attributes = cache_attributes(
+        manifest,
+        settings,
+        task="classification",
+        elapsed_unit="microseconds",
+        feature_names=("OFF", "ON"),
+        classes=_DIGITS,
+        roles=("train", "test"),
+    )
+    limits = {"train": settings.limit_train, "test": settings.limit_test}
+    with CacheWriter(cache, attributes) as writer:
+        for split, limit in limits.items():
+            path = manifest.file(split).path
+            blocks = blocks_of(list_recordings(path, limit), _BLOCK)
+            read = partial(_read_block, split=split, settings=settings)
+            for block, tallies in map_members(path, read, blocks, threads):
+                writer.append(split, block)
+                for name, amount in tallies.items():
+                    writer.count(f"{split}.{name}", amount)
+
+
+def list_recordings(path: Path, limit: int | None) -> list[str]:
+    """The names of an archive's recordings, sorted, balanced over the digits if limited.
+
+    Raises:
+        InputError: a recording is not in the folder of a digit, or a digit has none.
+    """
+    with open_members(path) as members:
+        names = [name for name in members.names if name.endswith(".bin")]
+    digits = []
+    for name in names:
+        digit = PurePosixPath(name).parent.name
+        if digit not in _DIGITS:
+            problem = f"lies in the folder {digit!r}, expected a digit, as in Train/0/00002.bin"
+            raise InputError(f"{path}, member {name!r}", problem, "Move or remove it")
+        digits.append(digit)
+    missing = [digit for digit in _DIGITS if digit not in digits]
+    if missing:
+        problem = f"holds {len(names)} recordings, but none of {', '.join(missing)}"
+        raise InputError(path, problem, "Fetch the data set again")
+    return [names[index] for index in balanced_subset(np.array(digits), limit)]
+
+
+def _read_block(
+    members: Members, names: list[str], *, split: str, settings: Settings
+) -> tuple[Sequences, dict[str, int]]:
+    inputs = np.zeros((len(names), settings.bins, 2, SIDE, SIDE), dtype=np.uint8)
+    elapsed = np.zeros((len(names), settings.bins), dtype=np.float32)
+    clipped = outside = 0
+    for index, name in enumerate(names):
+        where = f"{members.path}, member {name!r}"
+        events = decode_events(members.read(name), settings.overflow_events, where)
+        counts, width = bin_events(events, settings.bins)
+        inputs[index] = np.minimum(counts, _LARGEST_COUNT)
+        elapsed[index, 1:] = width
+        clipped += int((counts > _LARGEST_COUNT).sum())
+        outside += events.outside
+    parts = [PurePosixPath(name) for name in names]
+    block = Sequences(
+        inputs=inputs.reshape(-1, 2, SIDE, SIDE),
+        elapsed=elapsed.reshape(-1),
+        offsets=np.arange(len(names) + 1, dtype=np.int64) * settings.bins,
+        targets=np.array([int(part.parent.name) for part in parts], dtype=np.int64),
+        ids=np.array([f"{split}/{part.parent.name}/{part.stem}" for part in parts]),
+    )
+    return block, {"clipped_counts": clipped, "events_outside": outside}

@@ -1,0 +1,39 @@
+"""Prepare a data set: raw files to one cache, and a few examples for the figures."""
+
+import argparse
+import json
+
+from liquidbench.datasets import iam, nmnist, physionet, quickdraw
+from liquidbench.datasets.examples import write_examples
+from liquidbench.datasets.manifest import read_manifest
+from liquidbench.datasets.preparation import read_settings
+from liquidbench.errors import InputError, run_command
+
+DATASETS = {"iam": iam, "nmnist": nmnist, "physionet": physionet, "quickdraw": quickdraw}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", required=True, choices=DATASETS)
+    parser.add_argument("--manifest", required=True, help="manifest.json of the raw files")
+    parser.add_argument("--settings", required=True, help="JSON object, see each data set's module")
+    parser.add_argument("--cache", required=True, help="HDF5 file to make")
+    parser.add_argument("--examples", required=True, help="NPZ file to make")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+
+    dataset = DATASETS[arguments.dataset]
+    try:
+        values = json.loads(arguments.settings)
+    except ValueError as error:
+        raise InputError("--settings", f"not valid JSON ({error})", "Give a JSON object") from None
+    if not isinstance(values, dict):
+        raise InputError("--settings", "not a JSON object", "Give a JSON object")
+    settings = read_settings(dataset.Settings, values)
+    manifest = read_manifest(arguments.manifest, arguments.dataset)
+    dataset.prepare(manifest, settings, arguments.cache, arguments.threads)
+    write_examples(arguments.examples, manifest, settings, arguments.cache)
+
+
+if __name__ == "__main__":
+    run_command(main)
