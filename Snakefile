@@ -1,0 +1,31 @@
+# Do liquid networks (CfC) really beat LSTMs on sequences with gaps?
+#
+#   snakemake --cores all --use-conda                 the study of config/config.yaml
+#   snakemake --cores all --configfile config/demo.yaml   minutes, on synthetic data
+#   snakemake tables figures --cores 1                redraw from the runs that are there
+
+
+configfile: "config/config.yaml"
+configfile: "config/protocols.yaml"
+
+
+include: "rules/common.smk"
+
+
+# Asked for tables and figures alone, the workflow draws whatever runs there are and makes no new ones.
+if not RENDER_ONLY:
+
+    include: "rules/fetch.smk"
+    include: "rules/prepare.smk"
+    include: "rules/train.smk"
+    include: "rules/stress.smk"
+
+
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.output,
+        rules.figures.output,

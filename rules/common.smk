@@ -1,0 +1,94 @@
+# Configuration, paths and the jobs that it gives. Rules only wire files; the thinking is in the library.
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
+sys.path.insert(0, str(SCRIPTS))
+
+from liquidbench import configuration
+from liquidbench.configuration import Run
+from liquidbench.errors import InputError
+from liquidbench.files import sha256_of_code
+
+try:
+    configuration.check(
+        config, Path(workflow.basedir, "workflow/schemas/config.schema.yaml")
+    )
+except InputError as error:
+    raise WorkflowError(str(error))
+
+RAW = config["paths"]["raw"]
+RESULTS = config["paths"]["results"]
+REPORTS = config["paths"]["reports"]
+RUNS = configuration.all_runs(config)
+STRESS_RUNS = configuration.stress_runs(config)
+
+RUN_DIRECTORY = f"{RESULTS}/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}"
+
+# What every finished run leaves behind, beside the files that only some tasks have.
+RUN_FILES = [
+    "weights.safetensors",
+    "history.csv",
+    "predictions.csv",
+    "metrics.json",
+    "provenance.json",
+    "architecture.json",
+]
+
+RENDER_TARGETS = {"tables", "figures", "summary"}
+REQUESTED = set(workflow.dag_settings.targets) if workflow.dag_settings else set()
+RENDER_ONLY = bool(REQUESTED) and REQUESTED <= RENDER_TARGETS
+
+
+wildcard_constraints:
+    dataset="[a-z]+",
+    protocol="[a-z0-9][a-z0-9_-]*",
+    model="[a-z0-9][a-z0-9_-]*",
+    seed="[0-9]+",
+
+
+def as_json(value):
+    return json.dumps(value, sort_keys=True)
+
+
+def run_of(wildcards):
+    return Run(
+        wildcards.dataset, wildcards.protocol, wildcards.model, int(wildcards.seed)
+    )
+
+
+def run_file(run, name):
+    return f"{RESULTS}/{run.directory}/{name}"
+
+
+def expected(path):
+    """The path in a full study; in a render-only one, only if it is there."""
+    return [path] if not RENDER_ONLY or Path(path).exists() else []
+
+
+def mirror_folder():
+    return config["mirror"] or os.environ.get("LIQUIDBENCH_MIRROR", "")
+
+
+def gpu_count():
+    """The number of NVIDIA cards of this machine, as the driver tells."""
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+
+
+# One card per job that uses one. `snakemake --resources gpu=N` says how many there are.
+if config["device"] == "cpu":
+    GPUS_PER_JOB = 0
+elif config["device"] == "cuda":
+    GPUS_PER_JOB = 1
+else:
+    GPUS_PER_JOB = min(1, gpu_count())

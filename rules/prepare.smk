@@ -1,0 +1,34 @@
+# Raw files to one HDF5 cache per data set, and the few examples that the figures show.
+
+
+rule prepare:
+    input:
+        f"{RAW}/{{dataset}}/manifest.json",
+    output:
+        cache=f"{RESULTS}/{{dataset}}/cache.h5",
+        examples=f"{RESULTS}/{{dataset}}/examples.npz",
+    log:
+        f"{RESULTS}/logs/prepare/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prepare/{{dataset}}.jsonl"
+    params:
+        settings=lambda wildcards: as_json(
+            config["datasets"][wildcards.dataset]["prepare"]
+        ),
+        code=lambda wildcards: sha256_of_code(
+            "datasets/archives.py",
+            "datasets/cache.py",
+            "datasets/examples.py",
+            "datasets/manifest.py",
+            f"datasets/{wildcards.dataset}.py",
+        ),
+    threads: config["threads"]["prepare"]
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        "../envs/prepare.yaml"
+    shell:
+        "python {SCRIPTS:q}/prepare.py --dataset {wildcards.dataset} --manifest {input:q}"
+        " --settings {params.settings:q} --cache {output.cache:q}"
+        " --examples {output.examples:q} --threads {threads} 2>&1 | tee {log:q}"

@@ -1,0 +1,123 @@
+# What a reader opens, from the small files that the runs left behind: no torch, no data.
+
+
+localrules:
+    summary,
+    tables,
+    figures,
+
+
+SUMMARY_FILES = [
+    f"{RESULTS}/summary/{name}.csv"
+    for name in (
+        "runs",
+        "metrics",
+        "parameters",
+        "history",
+        "confusion",
+        "stress",
+        "settings",
+        "environment",
+    )
+]
+TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
+    f"{REPORTS}/tables/table_{number}.{suffix}"
+    for number in range(1, 7)
+    for suffix in ("csv", "md", "tex")
+]
+REPORT_CODE = sha256_of_code("reporting", "files.py", "errors.py")
+EXPECTED_RUNS = as_json([run.as_dict() for run in RUNS])
+LAYOUT = as_json(
+    {
+        "main_protocols": {
+            name: settings["protocol"] for name, settings in config["datasets"].items()
+        },
+        "stress_protocol": config["stress"]["protocol"],
+        "study": config["study"],
+    }
+)
+
+
+rule summary:
+    input:
+        [
+            path
+            for run in RUNS
+            for name in RUN_FILES
+            if name != "weights.safetensors"
+            for path in expected(run_file(run, name))
+        ],
+        [
+            path
+            for run in STRESS_RUNS
+            for path in expected(run_file(run, "stress.csv"))
+        ],
+    output:
+        SUMMARY_FILES,
+    log:
+        f"{RESULTS}/logs/report/summary.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/summary.jsonl"
+    params:
+        results=RESULTS,
+        expected=EXPECTED_RUNS,
+        out=f"{RESULTS}/summary",
+        code=REPORT_CODE,
+    conda:
+        "../envs/report.yaml"
+    shell:
+        "python {SCRIPTS:q}/summarise.py --results {params.results:q}"
+        " --expected {params.expected:q} --out {params.out:q} 2>&1 | tee {log:q}"
+
+
+rule tables:
+    input:
+        summary=rules.summary.output,
+        paper=sorted(
+            str(path) for path in Path(workflow.basedir, "resources/paper").glob("*.csv")
+        ),
+    output:
+        TABLE_FILES,
+    log:
+        f"{RESULTS}/logs/report/tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/tables.jsonl"
+    params:
+        summary=f"{RESULTS}/summary",
+        paper=str(Path(workflow.basedir, "resources/paper")),
+        layout=LAYOUT,
+        out=f"{REPORTS}/tables",
+        code=REPORT_CODE,
+    conda:
+        "../envs/report.yaml"
+    shell:
+        "python {SCRIPTS:q}/tables.py --summary {params.summary:q} --paper {params.paper:q}"
+        " --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"
+
+
+rule figures:
+    input:
+        summary=rules.summary.output,
+        examples=[
+            path
+            for dataset in config["datasets"]
+            for path in expected(f"{RESULTS}/{dataset}/examples.npz")
+        ],
+    output:
+        f"{REPORTS}/figures/index.md",
+    log:
+        f"{RESULTS}/logs/report/figures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/figures.jsonl"
+    params:
+        summary=f"{RESULTS}/summary",
+        results=RESULTS,
+        runs=EXPECTED_RUNS,
+        layout=LAYOUT,
+        out=f"{REPORTS}/figures",
+        code=REPORT_CODE,
+    conda:
+        "../envs/report.yaml"
+    shell:
+        "python {SCRIPTS:q}/figures.py --summary {params.summary:q} --results {params.results:q}"
+        " --runs {params.runs:q} --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"

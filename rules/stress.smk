@@ -1,0 +1,41 @@
+# Accuracy of the stress test's models when steps are zeroed at inference.
+
+
+rule stress:
+    input:
+        cache=f"{RESULTS}/{{dataset}}/cache.h5",
+        weights=f"{RUN_DIRECTORY}/weights.safetensors",
+        metrics=f"{RUN_DIRECTORY}/metrics.json",
+    output:
+        f"{RUN_DIRECTORY}/stress.csv",
+    log:
+        f"{RESULTS}/logs/stress/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/stress/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.jsonl"
+    params:
+        settings=as_json(
+            {
+                key: config["stress"][key]
+                for key in ("corruptions", "rates", "draws", "mask_seed")
+            }
+        ),
+        run=lambda wildcards, input: os.path.dirname(input.weights),
+        device=config["device"],
+        code=sha256_of_code(
+            "datasets/cache.py",
+            "datasets/splits.py",
+            "models",
+            "training",
+            "evaluation/corruptions.py",
+        ),
+    threads: config["threads"]["train"]
+    resources:
+        gpu=GPUS_PER_JOB,
+        mem_mb=8000,
+        runtime=120,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python {SCRIPTS:q}/stress.py --cache {input.cache:q} --run {params.run:q}"
+        " --settings {params.settings:q} --device {params.device} --threads {threads}"
+        " --out {output:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,37 @@
+# One training per data set, protocol, model and seed.
+
+
+rule train:
+    input:
+        f"{RESULTS}/{{dataset}}/cache.h5",
+    output:
+        [f"{RUN_DIRECTORY}/{name}" for name in RUN_FILES],
+    log:
+        f"{RESULTS}/logs/train/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.jsonl"
+    params:
+        settings=lambda wildcards: as_json(
+            configuration.run_settings(config, run_of(wildcards))
+        ),
+        directory=lambda wildcards, output: os.path.dirname(output[0]),
+        device=config["device"],
+        code=sha256_of_code(
+            "datasets/cache.py",
+            "datasets/splits.py",
+            "models",
+            "training",
+            "evaluation/metrics.py",
+        ),
+    threads: config["threads"]["train"]
+    resources:
+        gpu=GPUS_PER_JOB,
+        mem_mb=8000,
+        runtime=720,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python {SCRIPTS:q}/train.py --cache {input:q} --dataset {wildcards.dataset}"
+        " --protocol {wildcards.protocol} --model {wildcards.model} --seed {wildcards.seed}"
+        " --settings {params.settings:q} --device {params.device} --threads {threads}"
+        " --out {params.directory:q} 2>&1 | tee {log:q}"

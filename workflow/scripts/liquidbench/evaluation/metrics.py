@@ -1,0 +1,86 @@
+"""What predictions are worth. scikit-learn's and rapidfuzz's routines, under the names that our files use."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+from sklearn import metrics as sklearn_metrics
+
+Figures = dict[str, float | int | None]
+
+
+def classification_metrics(targets: NDArray, predictions: NDArray) -> Figures:
+    """Accuracy of class predictions.
+
+    Args:
+        targets, predictions: (examples,) integer classes.
+    """
+    return {"accuracy": float(np.mean(np.asarray(targets) == np.asarray(predictions)))}
+
+
+def binary_metrics(targets: NDArray, probabilities: NDArray, threshold: float = 0.5) -> Figures:
+    """Metrics of a binary prediction at one threshold, and over all of them.
+
+    A figure that does not exist is None: precision without an alarm, recall and the areas without both classes.
+
+    Args:
+        targets: (examples,) 0 or 1.
+        probabilities: (examples,) probability of class 1.
+        threshold: an alarm is a probability of at least this.
+
+    Returns:
+        Counts (`true_positives` ...), `precision`, `recall`, `f1`, `accuracy`, `auroc` (trapezoid),
+        `average_precision` (precision summed over steps of recall, no interpolation) and `threshold`.
+    """
+    targets = np.asarray(targets).astype(bool)
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    alarms = probabilities >= threshold
+    (tn, fp), (fn, tp) = sklearn_metrics.confusion_matrix(
+        targets, alarms, labels=[False, True]
+    ).tolist()
+    both_classes = 0 < targets.sum() < len(targets)
+    return {
+        "accuracy": (tp + tn) / len(targets),
+        "precision": tp / (tp + fp) if tp + fp else None,
+        "recall": tp / (tp + fn) if tp + fn else None,
+        "f1": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else None,
+        "true_positives": tp,
+        "false_positives": fp,
+        "true_negatives": tn,
+        "false_negatives": fn,
+        "auroc": float(sklearn_metrics.roc_auc_score(targets, probabilities))
+        if both_classes
+        else None,
+        "average_precision": float(sklearn_metrics.average_precision_score(targets, probabilities))
+        if both_classes
+        else None,
+        "threshold": threshold,
+    }
+
+
+def transcription_metrics(references: Sequence[str], readings: Sequence[str]) -> Figures:
+    """Character and word error rates, averaged both ways.
+
+    An error rate is the Levenshtein distance over the length of the reference, in characters or in words
+    (split at white space). `cer` and `wer` are means over lines, as the released code has them; `cer_pooled`
+    and `wer_pooled` divide all edits by all characters or words. A line with an empty reference counts its
+    reading's length as the rate, so that invented text is not free.
+
+    Args:
+        references: the texts that were written.
+        readings: the texts that were read, in the same order.
+    """
+    rates = {}
+    for name, split in (("cer", list), ("wer", str.split)):
+        pairs = [(split(reference), split(reading)) for reference, reading in zip(references, readings)]
+        edits = np.array([Levenshtein.distance(*pair) for pair in pairs], dtype=np.float64)
+        lengths = np.array([max(len(reference), 1) for reference, _ in pairs], dtype=np.float64)
+        rates[name] = float(np.mean(edits / lengths))
+        rates[f"{name}_pooled"] = float(edits.sum() / lengths.sum())
+    return rates
+
+
+def confusion_counts(targets: NDArray, predictions: NDArray, classes: int) -> NDArray[np.int64]:
+    """Counts of (target, prediction) pairs, shape (classes, classes): rows are targets."""
+    return sklearn_metrics.confusion_matrix(targets, predictions, labels=np.arange(classes))

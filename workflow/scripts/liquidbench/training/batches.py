@@ -1,0 +1,110 @@
+"""Batches: which examples, in which order, padded, and turned into what a model reads."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from liquidbench.datasets.cache import Sequences
+
+Transform = Callable[[np.ndarray], Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples padded with zeros to the longest among them.
+
+    Shapes: `steps` (batch, time, *features) float32; `lengths` (batch,) int64, or None if all are equally long;
+    `targets` (batch,) int64, or for transcription a list of (characters,) int64; `indices` (batch,) of the
+    examples in their split.
+    """
+
+    steps: Tensor
+    lengths: Tensor | None
+    targets: Tensor | list[Tensor]
+    indices: np.ndarray
+
+
+def make_batch(
+    sequences: Sequences,
+    indices: np.ndarray,
+    transform: Transform,
+    device: torch.device,
+    kept: np.ndarray | None = None,
+) -> Batch:
+    """Pad the examples `indices` of a split into one batch.
+
+    Args:
+        sequences: the split.
+        indices: (batch,) which examples.
+        transform: stored values, (batch, time, *features), to float32 on the same shape.
+        device: where the batch goes.
+        kept: (all steps of the split,) bool: steps that are False are multiplied by zero after the transform.
+    """
+    starts = sequences.offsets[indices]
+    lengths = sequences.offsets[indices + 1] - starts
+    time = int(lengths.max())
+    valid = np.arange(time) < lengths[:, None]
+    # Padding reads the first step of its own sequence, and is put to zero below.
+    where = starts[:, None] + np.where(valid, np.arange(time), 0)
+    steps = transform(sequences.inputs[where])
+    mask = valid if kept is None else valid & kept[where]
+    if not mask.all():
+        steps = steps * torch.from_numpy(mask).reshape(mask.shape + (1,) * (steps.dim() - 2))
+    return Batch(
+        steps=steps.to(device),
+        lengths=None if valid.all() else torch.from_numpy(lengths).to(device),
+        targets=_targets(sequences, indices, device),
+        indices=indices,
+    )
+
+
+def _targets(
+    sequences: Sequences, indices: np.ndarray, device: torch.device
+) -> Tensor | list[Tensor]:
+    if sequences.target_offsets is None:
+        return torch.from_numpy(sequences.targets[indices]).to(device)
+    begin, end = sequences.target_offsets[:-1], sequences.target_offsets[1:]
+    return [torch.from_numpy(sequences.targets[begin[i] : end[i]]) for i in indices]
+
+
+def shuffled(
+    sequences: Sequences, batch_size: int, generator: np.random.Generator, pool_batches: int = 1
+) -> Iterator[np.ndarray]:
+    """Indices of each batch of an epoch in random order; the last batch may be smaller.
+
+    Args:
+        sequences: the training split.
+        batch_size: examples per batch.
+        generator: source of randomness.
+        pool_batches: sort by length inside pools of this many batches, so that batches hold sequences of like
+            length and little padding; 1 is plain shuffling. Batches then come in random order again.
+    """
+    order = generator.permutation(len(sequences))
+    if pool_batches > 1:
+        pool = batch_size * pool_batches
+        pools = [order[i : i + pool] for i in range(0, len(order), pool)]
+        order = np.concatenate(
+            [pool[np.argsort(sequences.lengths[pool], kind="stable")] for pool in pools]
+        )
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    if pool_batches > 1:
+        batches = [batches[i] for i in generator.permutation(len(batches))]
+    yield from batches
+
+
+def in_order(sequences: Sequences, batch_size: int, by_length: bool) -> Iterator[np.ndarray]:
+    """Indices of each batch of an evaluation.
+
+    Args:
+        sequences: the split.
+        batch_size: examples per batch.
+        by_length: put sequences of like length together (less padding). Not where padding reaches results.
+    """
+    order = np.arange(len(sequences))
+    if by_length:
+        order = np.argsort(sequences.lengths, kind="stable")
+    for begin in range(0, len(order), batch_size):
+        yield order[begin : begin + batch_size]

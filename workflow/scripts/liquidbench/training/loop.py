@@ -1,0 +1,137 @@
+"""The training loop."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from liquidbench.datasets.cache import Sequences
+from liquidbench.evaluation.metrics import Figures
+from liquidbench.models.sequence_model import SequenceModel
+from liquidbench.training.batches import Batch, in_order, make_batch, shuffled
+from liquidbench.training.inputs import RunData
+from liquidbench.training.schedules import make_optimizer, make_schedule
+from liquidbench.training.tasks import Task
+
+EVALUATION_BATCH_SIZE = 256
+
+
+@dataclass
+class Epoch:
+    """One row of the history, and how long it took (seconds)."""
+
+    row: dict[str, Any]
+    seconds: float
+
+
+def train(
+    model: SequenceModel,
+    data: RunData,
+    task: Task,
+    settings: dict[str, Any],
+    seed: int,
+    device: torch.device,
+    report: Callable[[Epoch], None],
+) -> list[Epoch]:
+    """Train for `settings["epochs"]` epochs, testing after each; the last epoch's weights stay in the model.
+
+    Args:
+        model: on `device`, with its initial weights.
+        data: the run's splits and transforms.
+        task: loss and metrics.
+        settings: the run's training settings.
+        seed: fixes the order of batches (weights, dropout and augmentation draw on torch's own generator).
+        device: where to compute.
+        report: called after every epoch.
+    """
+    optimizer = make_optimizer(model, settings)
+    schedule = make_schedule(optimizer, settings)
+    order = np.random.default_rng(seed)
+    epochs = []
+    for number in range(1, settings["epochs"] + 1):
+        started = time.monotonic()
+        learning_rate = optimizer.param_groups[0]["lr"]
+        model.train()
+        losses, correct = [], 0
+        for batch in training_batches(data, settings, order, device):
+            logits = model(batch.steps, None, batch.lengths)
+            loss = task.loss(logits, batch)
+            optimizer.zero_grad()
+            loss.backward()
+            if settings["gradient_clip"] is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_clip"])
+            optimizer.step()
+            losses.append((loss.detach(), len(batch.indices)))
+            correct += task.correct(logits.detach(), batch) or 0
+        test = evaluate(model, data.test, data, task, settings, device)[1]
+        schedule(test[task.metric])
+        row = {
+            "epoch": number,
+            "learning_rate": learning_rate,
+            "train_loss": weighted_mean(losses),
+            f"train_{task.metric}": correct / len(data.train) if task.metric == "accuracy" else None,
+            "test_loss": test["loss"],
+            f"test_{task.metric}": test[task.metric],
+        }
+        epochs.append(Epoch(row, time.monotonic() - started))
+        report(epochs[-1])
+    return epochs
+
+
+def training_batches(
+    data: RunData, settings: dict[str, Any], order: np.random.Generator, device: torch.device
+) -> Iterator[Batch]:
+    """The augmented batches of one epoch."""
+    transform = data.transform
+    if data.augment is not None:
+
+        def transform(values: np.ndarray) -> torch.Tensor:
+            return data.augment(data.transform(values))
+
+    pool = settings.get("length_pool_batches", 1)
+    for indices in shuffled(data.train, settings["batch_size"], order, pool):
+        yield make_batch(data.train, indices, transform, device)
+
+
+@torch.no_grad()
+def evaluate(
+    model: SequenceModel,
+    sequences: Sequences,
+    data: RunData,
+    task: Task,
+    settings: dict[str, Any],
+    device: torch.device,
+    kept: np.ndarray | None = None,
+) -> tuple[np.ndarray, Figures]:
+    """Run a split through a model in evaluation mode.
+
+    Args:
+        kept: (steps of the split,) bool; steps that are False are zeroed (the stress test). None: all are kept.
+
+    Returns:
+        What the model says of each example, in the split's order (probabilities or texts), and the figures.
+    """
+    model.eval()
+    # Where the mean takes in the padding, a result depends on its batch: keep the protocol's batches.
+    padding_counts = model.pooling == "mean_with_padding"
+    batch_size = settings["batch_size"] if padding_counts else EVALUATION_BATCH_SIZE
+    answers, indices, losses = [], [], []
+    for chosen in in_order(sequences, batch_size, by_length=not padding_counts):
+        batch = make_batch(sequences, chosen, data.transform, device, kept)
+        logits = model(batch.steps, None, batch.lengths)
+        answers.append(task.read(logits))
+        losses.append((task.loss(logits, batch), len(chosen)))
+        indices.append(chosen)
+    position = np.argsort(np.concatenate(indices))
+    said = np.concatenate(answers)[position]
+    return said, {"loss": weighted_mean(losses)} | task.figures(said, sequences)
+
+
+def weighted_mean(losses: list[tuple[torch.Tensor, int]]) -> float:
+    """The mean loss per example, from (mean of a batch, examples in it)."""
+    values = torch.stack([loss for loss, _ in losses]).double().cpu().numpy()
+    return float(np.average(values, weights=[count for _, count in losses]))

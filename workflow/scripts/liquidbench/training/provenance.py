@@ -1,0 +1,68 @@
+"""Where, when and with what a run was made."""
+
+import os
+import platform
+import resource
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "numpy", "pandas", "h5py", "scikit-learn", "rapidfuzz", "safetensors")
+
+
+def utc_now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions and hardware.
+
+    Args:
+        device: where the run computes.
+    """
+    return {
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in PACKAGES},
+        "hardware": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+            "cuda": torch.version.cuda if device.type == "cuda" else None,
+            "operating_system": _operating_system(),
+        },
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def peak_memory_bytes(device: torch.device) -> dict[str, int | None]:
+    """The most memory that this process held, and that the card held for it."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "gpu": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    }
+
+
+def _processor() -> str:
+    """The processor's name; `platform.processor()` is empty or a family on many Linux systems."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return platform.platform()

@@ -1,0 +1,176 @@
+"""One run: train a model of a data set, and leave the run directory that every later stage reads."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from liquidbench.errors import InputError
+from liquidbench.files import read_json, sha256_of_code, sha256_of_file, write_json, written_whole
+from liquidbench.models.sequence_model import SequenceModel, describe
+from liquidbench.training import inputs
+from liquidbench.training.batches import make_batch
+from liquidbench.training.device import make_deterministic
+from liquidbench.training.loop import Epoch, evaluate, train
+from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
+from liquidbench.training.tasks import Task, task_of
+
+CODE = ("datasets/cache.py", "datasets/splits.py", "models", "training", "evaluation/metrics.py")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to train: names, seed, resolved settings (`architecture`, `training`, `dataset`) and the cache."""
+
+    dataset: str
+    protocol: str
+    model: str
+    seed: int
+    settings: dict[str, Any]
+    cache: Path
+
+
+def train_run(request: RunRequest, out: Path, device: torch.device, threads: int) -> None:
+    """Train, test, and write the run directory `out`. The metrics are written last.
+
+    Raises:
+        InputError: the cache is of another data set, unreadable, or was prepared with other settings;
+            or the loss is not a number any more.
+    """
+    started, clock = utc_now(), time.monotonic()
+    make_deterministic(request.seed, threads)
+    data = inputs.load(request.cache, request.settings["training"], request.seed)
+    _check_cache(request, data)
+    task = task_of(data.attributes, request.settings["training"])
+    model = SequenceModel(request.settings["architecture"], data.input_shape, task.outputs)
+    model.to(device)
+    training_clock = time.monotonic()
+    epochs = train(
+        model, data, task, request.settings["training"], request.seed, device, _announce
+    )
+    training_seconds = time.monotonic() - training_clock
+    training = request.settings["training"]
+    said, test_figures = evaluate(model, data.test, data, task, training, device)
+    _, train_figures = evaluate(model, data.train, data, task, training, device)
+
+    with written_whole(out / "weights.safetensors") as temporary:
+        save_file(model.state_dict(), temporary)
+    _write_table(out / "history.csv", pd.DataFrame([epoch.row for epoch in epochs]))
+    _write_table(out / "predictions.csv", task.predictions(said, data.test))
+    if task.confusion is not None:
+        _write_table(out / "confusion.csv", task.confusion(said, data.test))
+    if data.scaling is not None:
+        write_json(out / "scaling.json", data.scaling.as_dict())
+    sample = make_batch(data.test, np.array([0]), data.transform, device)
+    write_json(out / "architecture.json", describe(model, sample.steps, sample.lengths))
+    write_json(
+        out / "provenance.json",
+        environment(device)
+        | {
+            "core_implementation": getattr(model.core, "implementation", "torch"),
+            "seconds": {
+                "total": time.monotonic() - clock,
+                "training": training_seconds,
+                "evaluation": time.monotonic() - training_clock - training_seconds,
+                "median_epoch": float(np.median([epoch.seconds for epoch in epochs])),
+            },
+            "peak_memory_bytes": peak_memory_bytes(device),
+            "started": started,
+            "finished": utc_now(),
+        },
+    )
+    write_json(
+        out / "metrics.json",
+        {
+            "dataset": request.dataset,
+            "protocol": request.protocol,
+            "model": request.model,
+            "seed": request.seed,
+            "task": data.attributes.task,
+            "source": data.attributes.source,
+            "synthetic": data.attributes.synthetic,
+            "examples": {"train": len(data.train), "test": len(data.test)},
+            "classes": list(data.attributes.classes),
+            "train": train_figures,
+            "test": test_figures,
+            "parameters": model.parameter_counts(),
+            "settings": request.settings,
+            "cache_sha256": sha256_of_file(request.cache),
+            "code_sha256": sha256_of_code(*CODE),
+        },
+    )
+
+
+def load_run(
+    run: Path, cache: Path, device: torch.device, threads: int
+) -> tuple[SequenceModel, inputs.RunData, Task, dict[str, Any]]:
+    """A trained model and the data that it was trained and tested on.
+
+    Returns:
+        The model in evaluation mode on `device`, its data, its task, and its `metrics.json`.
+
+    Raises:
+        InputError: the run directory is incomplete or damaged, or the cache is not the run's.
+    """
+    metrics = read_json(run / "metrics.json")
+    if sha256_of_file(cache) != metrics["cache_sha256"]:
+        raise InputError(
+            cache, f"is not the cache that {run} was trained on", "Train the run again"
+        )
+    make_deterministic(metrics["seed"], threads)
+    training = metrics["settings"]["training"]
+    data = inputs.load(cache, training, metrics["seed"])
+    task = task_of(data.attributes, training)
+    model = SequenceModel(metrics["settings"]["architecture"], data.input_shape, task.outputs)
+    try:
+        model.load_state_dict(load_file(run / "weights.safetensors"))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            run / "weights.safetensors",
+            f"unreadable or of another model ({str(error).splitlines()[0]})",
+            "Delete the run directory and train again",
+        ) from None
+    return model.to(device).eval(), data, task, metrics
+
+
+def _check_cache(request: RunRequest, data: inputs.RunData) -> None:
+    prepared = dict(data.attributes.settings)
+    if data.attributes.dataset != request.dataset:
+        raise InputError(
+            request.cache,
+            f"holds {data.attributes.dataset}, expected {request.dataset}",
+            "Name the cache of the data set that you train on",
+        )
+    if prepared != request.settings["dataset"]:
+        raise InputError(
+            request.cache,
+            f"was prepared with {json.dumps(prepared, sort_keys=True)}, the run asks for "
+            f"{json.dumps(request.settings['dataset'], sort_keys=True)}",
+            "Prepare the data set again",
+        )
+
+
+def _announce(epoch: Epoch) -> None:
+    """One line per epoch, for a terminal and for a log file alike."""
+    row = {key: value for key, value in epoch.row.items() if value is not None}
+    if not np.isfinite(row["train_loss"]):
+        raise InputError(
+            "the training",
+            f"diverged: the loss is {row['train_loss']} in epoch {row['epoch']}",
+            "Lower training.learning_rate or set training.gradient_clip",
+        )
+    figures = "  ".join(
+        f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "learning_rate")
+    )
+    print(f"epoch {row['epoch']:>3}  {figures}  {epoch.seconds:.1f} s", flush=True)
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    with written_whole(path) as temporary:
+        table.to_csv(temporary, index=False)

@@ -1,0 +1,197 @@
+"""What a model is asked: its loss, how its logits are read, and which figures that earns."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from liquidbench.datasets.cache import CacheAttributes, Sequences
+from liquidbench.evaluation.metrics import (
+    Figures,
+    binary_metrics,
+    classification_metrics,
+    confusion_counts,
+    transcription_metrics,
+)
+from liquidbench.training.batches import Batch
+
+
+class ClassificationTask:
+    """One of several classes: cross-entropy."""
+
+    metric = "accuracy"
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes = classes
+        self.outputs = len(classes)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean cross-entropy of (batch, classes) logits."""
+        return functional.cross_entropy(logits, batch.targets)
+
+    def read(self, logits: Tensor) -> np.ndarray:
+        """(batch, classes) probabilities, float64."""
+        return functional.softmax(logits.double(), dim=1).cpu().numpy()
+
+    def correct(self, logits: Tensor, batch: Batch) -> int:
+        """The number of right answers in a batch."""
+        return int((logits.argmax(dim=1) == batch.targets).sum())
+
+    def figures(self, probabilities: np.ndarray, sequences: Sequences) -> Figures:
+        """Metrics of (examples, classes) probabilities."""
+        return classification_metrics(sequences.targets, probabilities.argmax(axis=1))
+
+    def predictions(self, probabilities: np.ndarray, sequences: Sequences) -> pd.DataFrame:
+        """A row per example: class names and probabilities."""
+        names = np.array(self.classes)
+        table = pd.DataFrame(
+            {
+                "id": sequences.ids,
+                "target": names[sequences.targets],
+                "prediction": names[probabilities.argmax(axis=1)],
+            }
+        )
+        columns = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(names)}
+        return table.assign(**columns)
+
+    def confusion(self, probabilities: np.ndarray, sequences: Sequences) -> pd.DataFrame:
+        """A row per pair of classes: target, prediction, count."""
+        counts = confusion_counts(
+            sequences.targets, probabilities.argmax(axis=1), len(self.classes)
+        )
+        return _long(counts, self.classes)
+
+
+class BinaryTask:
+    """Yes or no, from one logit: binary cross-entropy without class weights.
+
+    Args:
+        classes: names of the classes 0 and 1.
+        threshold: the probability from which on the answer is yes.
+    """
+
+    metric = "accuracy"
+    outputs = 1
+
+    def __init__(self, classes: tuple[str, ...], threshold: float) -> None:
+        self.classes = classes
+        self.threshold = threshold
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean binary cross-entropy of (batch, 1) logits."""
+        targets = batch.targets.to(logits.dtype)
+        return functional.binary_cross_entropy_with_logits(logits.squeeze(1), targets)
+
+    def read(self, logits: Tensor) -> np.ndarray:
+        """(batch,) probabilities of class 1, float64."""
+        return torch.sigmoid(logits.double()).squeeze(1).cpu().numpy()
+
+    def correct(self, logits: Tensor, batch: Batch) -> int:
+        """The number of right answers in a batch."""
+        answers = torch.sigmoid(logits.squeeze(1)) >= self.threshold
+        return int((answers == batch.targets.bool()).sum())
+
+    def figures(self, probabilities: np.ndarray, sequences: Sequences) -> Figures:
+        """Metrics of (examples,) probabilities."""
+        return binary_metrics(sequences.targets, probabilities, self.threshold)
+
+    def predictions(self, probabilities: np.ndarray, sequences: Sequences) -> pd.DataFrame:
+        """A row per example, targets and predictions as 0 and 1."""
+        return pd.DataFrame(
+            {
+                "id": sequences.ids,
+                "target": sequences.targets,
+                "prediction": (probabilities >= self.threshold).astype(int),
+                "probability": probabilities,
+            }
+        )
+
+    def confusion(self, probabilities: np.ndarray, sequences: Sequences) -> pd.DataFrame:
+        """A row per pair of classes: target, prediction, count."""
+        counts = confusion_counts(sequences.targets, probabilities >= self.threshold, 2)
+        return _long(counts, self.classes)
+
+
+class TranscriptionTask:
+    """A character string, by connectionist temporal classification (Graves et al., 2006). Code 0 is the blank.
+
+    Args:
+        alphabet: the characters of the codes from 1 on.
+    """
+
+    metric = "cer"
+    confusion = None
+
+    def __init__(self, alphabet: tuple[str, ...]) -> None:
+        self.alphabet = alphabet
+        self.outputs = len(alphabet) + 1
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """CTC loss per character, mean over the batch, of (batch, time, characters) logits.
+
+        Runs on the CPU, whose kernel is deterministic. Characters outside the alphabet, which no path could
+        write, are left out of the target; a line too long for its steps counts 0.
+        """
+        log_probabilities = functional.log_softmax(logits.float(), dim=2).cpu().transpose(0, 1)
+        steps = torch.full((logits.shape[0],), logits.shape[1], dtype=torch.int64)
+        known = [target[target > 0] for target in batch.targets]
+        return functional.ctc_loss(
+            log_probabilities,
+            torch.cat(known),
+            steps,
+            torch.tensor([len(target) for target in known]),
+            zero_infinity=True,
+        )
+
+    def read(self, logits: Tensor) -> np.ndarray:
+        """(batch,) texts, read greedily."""
+        return np.array(
+            [decode_greedily(path, self.alphabet) for path in logits.argmax(dim=2).cpu().numpy()],
+            dtype=object,
+        )
+
+    def correct(self, logits: Tensor, batch: Batch) -> None:
+        """Nothing: no text is read while training."""
+        return None
+
+    def figures(self, readings: np.ndarray, sequences: Sequences) -> Figures:
+        """Error rates of (examples,) texts."""
+        return transcription_metrics(list(sequences.texts), list(readings))
+
+    def predictions(self, readings: np.ndarray, sequences: Sequences) -> pd.DataFrame:
+        """A row per line: the text written and the text read."""
+        return pd.DataFrame(
+            {"id": sequences.ids, "target": sequences.texts, "prediction": readings}
+        )
+
+
+def decode_greedily(path: np.ndarray, alphabet: tuple[str, ...]) -> str:
+    """The text of a CTC path: repeated codes once, blanks (0) left out.
+
+    Args:
+        path: (time,) the best code of each step.
+        alphabet: the characters of the codes from 1 on.
+    """
+    changed = np.concatenate([[True], path[1:] != path[:-1]])
+    return "".join(alphabet[code - 1] for code in path[changed] if code > 0)
+
+
+Task = ClassificationTask | BinaryTask | TranscriptionTask
+
+
+def task_of(attributes: CacheAttributes, training: dict[str, Any]) -> Task:
+    """The task that a cache was made for."""
+    if attributes.task == "transcription":
+        return TranscriptionTask(attributes.classes)
+    if attributes.task == "binary":
+        return BinaryTask(attributes.classes, training["threshold"])
+    return ClassificationTask(attributes.classes)
+
+
+def _long(counts: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
+    table = pd.DataFrame(counts, index=list(classes), columns=list(classes))
+    table = table.rename_axis(index="target", columns="prediction").stack()
+    return table.rename("count").reset_index()

@@ -1,0 +1,42 @@
+"""Train one model on one data set, and write its run directory."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+# cuBLAS reads this when it starts; without it its kernels are not deterministic.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+from liquidbench.errors import run_command
+from liquidbench.training.device import chosen_device
+from liquidbench.training.run import RunRequest, train_run
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True, help="the data set's HDF5 cache")
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--protocol", required=True, help="name of the protocol, for the record")
+    parser.add_argument("--model", required=True, help="name of the model, for the record")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--settings", type=json.loads, required=True, help="resolved, as JSON")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True, help="the run directory")
+    arguments = parser.parse_args()
+    request = RunRequest(
+        dataset=arguments.dataset,
+        protocol=arguments.protocol,
+        model=arguments.model,
+        seed=arguments.seed,
+        settings=arguments.settings,
+        cache=arguments.cache,
+    )
+    with chosen_device(arguments.device) as device:
+        train_run(request, arguments.out, device, arguments.threads)
+
+
+if __name__ == "__main__":
+    run_command(main)
