@@ -1,0 +1,59 @@
+"""Find or download the raw files of one data set and write its manifest."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from liquidbench.datasets.download import RecordedChecksums, download_files
+from liquidbench.datasets.mirror import find_files
+from liquidbench.datasets.sources import resolve
+from liquidbench.errors import InputError, run_command
+from liquidbench.files import write_json
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--source", required=True, choices=["download", "mirror"])
+    parser.add_argument("--mirror", type=Path, help="the mirror's folder (source: mirror)")
+    parser.add_argument("--options", default="{}", help="the data set's options, as JSON")
+    parser.add_argument("--sources", type=Path, required=True, help="sources.yaml")
+    parser.add_argument(
+        "--checksums", type=Path, help="recorded sums of first downloads (source: download)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="manifest.json to write")
+    arguments = parser.parse_args()
+    needed = {"mirror": arguments.mirror, "download": arguments.checksums}[arguments.source]
+    if needed is None:
+        option = {"mirror": "--mirror", "download": "--checksums"}[arguments.source]
+        parser.error(f"--source {arguments.source} needs {option}")
+    return arguments
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    try:
+        options = json.loads(arguments.options)
+    except ValueError as error:
+        raise InputError("--options", f"not valid JSON ({error})", "Correct it") from None
+    if not isinstance(options, dict):
+        raise InputError("--options", f"{options!r} is not a JSON object", "Correct it")
+    dataset = resolve(arguments.sources, arguments.dataset, options)
+    if arguments.source == "mirror":
+        files = find_files(dataset, arguments.mirror)
+    else:
+        print(f"{dataset.name}: {dataset.licence}; {dataset.home_page}", file=sys.stderr)
+        recorded = RecordedChecksums(arguments.checksums)
+        files = download_files(dataset, arguments.out.parent, recorded)
+    manifest = {
+        "dataset": dataset.name,
+        "source": arguments.source,
+        "synthetic": False,
+        "files": files,
+    }
+    write_json(arguments.out, manifest)
+
+
+if __name__ == "__main__":
+    run_command(main)
