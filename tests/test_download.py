@@ -206,6 +206,33 @@ def test_a_partial_answer_that_does_not_fit_is_not_glued_on(server, download, tm
     assert (tmp_path / "raw/data/file.bin").read_bytes() == CONTENT
 
 
+def test_an_answer_shorter_than_its_range_is_noticed(server, download, tmp_path):
+    def short(handler: Handler) -> None:
+        span = "bytes 131072-299999/300000"
+        handler.answer(206, CONTENT[131_072:200_000], ETag='"one"', Content_Range=span)
+
+    server.scripts["/file.bin"] = [broken_after(131_072), short]
+    download(server.url())
+    assert [wanted for _, wanted in server.requests] == [None, "bytes=131072-", "bytes=200000-"]
+    assert (tmp_path / "raw/data/file.bin").read_bytes() == CONTENT
+
+
+def test_a_stalled_connection_is_left_and_resumed(server, download, tmp_path, monkeypatch):
+    released = threading.Event()
+
+    def stall(handler: Handler) -> None:
+        whole(handler, 131_072)
+        handler.wfile.flush()
+        released.wait(10)
+
+    monkeypatch.setattr(transfer_module, "TIMEOUTS", (1.0, 0.1))
+    server.scripts["/file.bin"] = [stall]
+    download(server.url())
+    released.set()
+    assert [wanted for _, wanted in server.requests] == [None, "bytes=131072-"]
+    assert (tmp_path / "raw/data/file.bin").read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize("etag", ["", 'W/"one"'])
 def test_without_a_strong_validator_nothing_is_continued(server, download, tmp_path, etag):
     server.etag = etag

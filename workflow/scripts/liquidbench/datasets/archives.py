@@ -109,8 +109,8 @@ class ZipMembers:
         info = self._infos[name]
         try:
             with self._zip.open(info) as file:
-                # Bounded by the declared size, because what is compressed may be longer than
-                # declared; the byte beyond it makes zipfile reach the end and compare the CRC.
+                # Bounded by the declared size, because what is compressed may hold more; and one
+                # more, because zipfile compares no CRC where no byte is asked for.
                 content = file.read(info.file_size + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
             raise _damaged(self.path, name, str(error) or type(error).__name__) from None
