@@ -1,0 +1,58 @@
+# Set-up and everyday commands. The workflow itself is Snakemake's: see README.md.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The rules call plain `python`: it has to be the one of this environment.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHON
+
+# The demo's jobs are short: more than 8 at a time gain nothing.
+CORES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 8 ? cores : 8)))
+UV_VERSION := 0.13.9
+
+.PHONY: help setup demo test lint format environments dag clean-demo lock
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Make the virtual environment .venv from the lock (PYTHON=... chooses the Python)
+	@requirements/install.sh
+
+demo: setup ## Run the whole study on small synthetic data, in minutes (CORES=...)
+	@python -m snakemake --configfile config/demo.yaml --cores $(CORES)
+	@echo
+	@echo 'Done, on SYNTHETIC data: the numbers say nothing about the real data sets. Open:'
+	@find demo/reports -maxdepth 2 -name 'index.*' | sort | sed 's/^/  /'
+
+test: setup ## Run the tests (ARGS=... goes to pytest)
+	@python -m pytest $(ARGS)
+
+lint: setup ## Check formatting and style of code and workflow
+	ruff format --check .
+	ruff check .
+	snakefmt --check Snakefile rules
+	python -m snakemake --lint
+
+format: setup ## Put code and workflow into form
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile rules
+
+environments: setup ## Build each stage's environment alone and run the stage in it
+	@python workflow/scripts/check_environments.py
+
+dag: setup ## Print the graph of the rules, in Mermaid's notation
+	@python -m snakemake --rulegraph mermaid-js
+
+clean-demo: ## Delete what the demo made
+	rm -rf demo
+
+lock: ## Renew requirements.lock (UPGRADE=--upgrade also takes newer versions)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	"$${PYTHON:-python3}" -m venv "$$folder" && \
+	"$$folder/bin/python" -m pip install --quiet uv==$(UV_VERSION) && \
+	"$$folder/bin/uv" pip compile --universal --python-version 3.11 --strip-extras \
+	    --excludes requirements/unlocked.txt --custom-compile-command 'make lock' $(UPGRADE) \
+	    --output-file requirements/requirements.lock requirements/requirements.in
