@@ -15,12 +15,10 @@ sys.path.insert(0, str(SCRIPTS))
 from liquidbench import configuration
 from liquidbench.configuration import Run
 from liquidbench.errors import InputError
-from liquidbench.files import sha256_of_code
+from liquidbench.files import sha256_of_code, sha256_of_file
 
 try:
-    configuration.check(
-        config, Path(workflow.basedir, "workflow/schemas/config.schema.yaml")
-    )
+    configuration.check(config, Path(workflow.basedir, "workflow/schemas/config.schema.yaml"))
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -54,14 +52,20 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
+def code_of(script, *parts):
+    """What a rule's results depend on besides its files: the script and the library parts that it uses.
+
+    Snakemake does not notice a change in an imported module; as a parameter the sums make it rerun the rule.
+    """
+    return sha256_of_file(SCRIPTS / script), sha256_of_code(*parts)
+
+
 def as_json(value):
     return json.dumps(value, sort_keys=True)
 
 
 def run_of(wildcards):
-    return Run(
-        wildcards.dataset, wildcards.protocol, wildcards.model, int(wildcards.seed)
-    )
+    return Run(wildcards.dataset, wildcards.protocol, wildcards.model, int(wildcards.seed))
 
 
 def run_file(run, name):

@@ -3,39 +3,36 @@
 
 def datasets_from(*sources):
     """A pattern of the data sets that come from these sources; one that matches nothing if none does."""
-    names = [
-        name
-        for name, settings in config["datasets"].items()
-        if settings["source"] in sources
-    ]
+    names = [name for name, settings in config["datasets"].items() if settings["source"] in sources]
     return "|".join(names) or "(?!)"
 
 
 rule fetch:
     output:
         f"{RAW}/{{dataset}}/manifest.json",
-    wildcard_constraints:
-        dataset=datasets_from("download", "mirror"),
     log:
         f"{RESULTS}/logs/fetch/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/fetch/{{dataset}}.jsonl"
+    wildcard_constraints:
+        dataset=datasets_from("download", "mirror"),
+    conda:
+        "../envs/fetch.yaml"
     params:
         source=lambda wildcards: config["datasets"][wildcards.dataset]["source"],
         mirror=lambda wildcards: (
-            mirror_folder()
-            if config["datasets"][wildcards.dataset]["source"] == "mirror"
-            else ""
+            mirror_folder() if config["datasets"][wildcards.dataset]["source"] == "mirror" else ""
         ),
-        options=lambda wildcards: as_json(
-            configuration.fetch_options(config, wildcards.dataset)
-        ),
+        options=lambda wildcards: as_json(configuration.fetch_options(config, wildcards.dataset)),
         sources=str(Path(workflow.basedir, "resources/sources.yaml")),
-        code=sha256_of_code(
-            "datasets/sources.py", "datasets/download.py", "datasets/mirror.py"
+        code=code_of(
+            "fetch.py",
+            "datasets/archives.py",
+            "datasets/download.py",
+            "datasets/mirror.py",
+            "datasets/sources.py",
+            "datasets/transfer.py",
         ),
-    conda:
-        "../envs/fetch.yaml"
     shell:
         "python {SCRIPTS:q}/fetch.py --dataset {wildcards.dataset} --source {params.source}"
         " --mirror {params.mirror:q} --options {params.options:q}"
@@ -46,19 +43,19 @@ rule fetch:
 rule synthesise:
     output:
         f"{RAW}/{{dataset}}/manifest.json",
-    wildcard_constraints:
-        dataset=datasets_from("synthetic"),
     log:
         f"{RESULTS}/logs/synthesise/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/synthesise/{{dataset}}.jsonl"
+    wildcard_constraints:
+        dataset=datasets_from("synthetic"),
+    conda:
+        "../envs/prepare.yaml"
     params:
         options=lambda wildcards: as_json(
             configuration.synthesis_options(config, wildcards.dataset)
         ),
-        code=sha256_of_code("datasets/synthetic"),
-    conda:
-        "../envs/prepare.yaml"
+        code=code_of("synthesise.py", "datasets/synthetic"),
     shell:
         "python {SCRIPTS:q}/synthesise.py --dataset {wildcards.dataset}"
         " --options {params.options:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -11,23 +11,25 @@ rule prepare:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare/{{dataset}}.jsonl"
-    params:
-        settings=lambda wildcards: as_json(
-            config["datasets"][wildcards.dataset]["prepare"]
-        ),
-        code=lambda wildcards: sha256_of_code(
-            "datasets/archives.py",
-            "datasets/cache.py",
-            "datasets/examples.py",
-            "datasets/manifest.py",
-            f"datasets/{wildcards.dataset}.py",
-        ),
+    conda:
+        "../envs/prepare.yaml"
     threads: config["threads"]["prepare"]
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        "../envs/prepare.yaml"
+    params:
+        settings=lambda wildcards: as_json(config["datasets"][wildcards.dataset]["prepare"]),
+        code=lambda wildcards: code_of(
+            "prepare.py",
+            "datasets/archives.py",
+            "datasets/cache.py",
+            "datasets/examples.py",
+            "datasets/manifest.py",
+            "datasets/preparation.py",
+            "datasets/splits.py",
+            "datasets/workers.py",
+            f"datasets/{wildcards.dataset}.py",
+        ),
     shell:
         "python {SCRIPTS:q}/prepare.py --dataset {wildcards.dataset} --manifest {input:q}"
         " --settings {params.settings:q} --cache {output.cache:q}"

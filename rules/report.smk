@@ -25,7 +25,6 @@ TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
     for number in range(1, 7)
     for suffix in ("csv", "md", "tex")
 ]
-REPORT_CODE = sha256_of_code("reporting", "files.py", "errors.py")
 EXPECTED_RUNS = as_json([run.as_dict() for run in RUNS])
 LAYOUT = as_json(
     {
@@ -47,24 +46,20 @@ rule summary:
             if name != "weights.safetensors"
             for path in expected(run_file(run, name))
         ],
-        [
-            path
-            for run in STRESS_RUNS
-            for path in expected(run_file(run, "stress.csv"))
-        ],
+        [path for run in STRESS_RUNS for path in expected(run_file(run, "stress.csv"))],
     output:
         SUMMARY_FILES,
     log:
         f"{RESULTS}/logs/report/summary.log",
     benchmark:
         f"{RESULTS}/benchmarks/report/summary.jsonl"
+    conda:
+        "../envs/report.yaml"
     params:
         results=RESULTS,
         expected=EXPECTED_RUNS,
         out=f"{RESULTS}/summary",
-        code=REPORT_CODE,
-    conda:
-        "../envs/report.yaml"
+        code=code_of("summarise.py", "reporting"),
     shell:
         "python {SCRIPTS:q}/summarise.py --results {params.results:q}"
         " --expected {params.expected:q} --out {params.out:q} 2>&1 | tee {log:q}"
@@ -73,23 +68,21 @@ rule summary:
 rule tables:
     input:
         summary=rules.summary.output,
-        paper=sorted(
-            str(path) for path in Path(workflow.basedir, "resources/paper").glob("*.csv")
-        ),
+        paper=sorted(str(path) for path in Path(workflow.basedir, "resources/paper").glob("*.csv")),
     output:
         TABLE_FILES,
     log:
         f"{RESULTS}/logs/report/tables.log",
     benchmark:
         f"{RESULTS}/benchmarks/report/tables.jsonl"
+    conda:
+        "../envs/report.yaml"
     params:
         summary=f"{RESULTS}/summary",
         paper=str(Path(workflow.basedir, "resources/paper")),
         layout=LAYOUT,
         out=f"{REPORTS}/tables",
-        code=REPORT_CODE,
-    conda:
-        "../envs/report.yaml"
+        code=code_of("tables.py", "reporting"),
     shell:
         "python {SCRIPTS:q}/tables.py --summary {params.summary:q} --paper {params.paper:q}"
         " --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"
@@ -109,15 +102,15 @@ rule figures:
         f"{RESULTS}/logs/report/figures.log",
     benchmark:
         f"{RESULTS}/benchmarks/report/figures.jsonl"
+    conda:
+        "../envs/report.yaml"
     params:
         summary=f"{RESULTS}/summary",
         results=RESULTS,
         runs=EXPECTED_RUNS,
         layout=LAYOUT,
         out=f"{REPORTS}/figures",
-        code=REPORT_CODE,
-    conda:
-        "../envs/report.yaml"
+        code=code_of("figures.py", "reporting"),
     shell:
         "python {SCRIPTS:q}/figures.py --summary {params.summary:q} --results {params.results:q}"
         " --runs {params.runs:q} --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"

@@ -12,29 +12,27 @@ rule stress:
         f"{RESULTS}/logs/stress/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/stress/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.jsonl"
+    conda:
+        "../envs/train.yaml"
+    threads: config["threads"]["train"]
+    resources:
+        gpu=GPUS_PER_JOB,
+        mem_mb=8000,
+        runtime=120,
     params:
         settings=as_json(
-            {
-                key: config["stress"][key]
-                for key in ("corruptions", "rates", "draws", "mask_seed")
-            }
+            {key: config["stress"][key] for key in ("corruptions", "rates", "draws", "mask_seed")}
         ),
         run=lambda wildcards, input: os.path.dirname(input.weights),
         device=config["device"],
-        code=sha256_of_code(
+        code=code_of(
+            "stress.py",
             "datasets/cache.py",
             "datasets/splits.py",
             "models",
             "training",
             "evaluation/corruptions.py",
         ),
-    threads: config["threads"]["train"]
-    resources:
-        gpu=GPUS_PER_JOB,
-        mem_mb=8000,
-        runtime=120,
-    conda:
-        "../envs/train.yaml"
     shell:
         "python {SCRIPTS:q}/stress.py --cache {input.cache:q} --run {params.run:q}"
         " --settings {params.settings:q} --device {params.device} --threads {threads}"

@@ -10,26 +10,25 @@ rule train:
         f"{RESULTS}/logs/train/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.jsonl"
+    conda:
+        "../envs/train.yaml"
+    threads: config["threads"]["train"]
+    resources:
+        gpu=GPUS_PER_JOB,
+        mem_mb=8000,
+        runtime=720,
     params:
-        settings=lambda wildcards: as_json(
-            configuration.run_settings(config, run_of(wildcards))
-        ),
+        settings=lambda wildcards: as_json(configuration.run_settings(config, run_of(wildcards))),
         directory=lambda wildcards, output: os.path.dirname(output[0]),
         device=config["device"],
-        code=sha256_of_code(
+        code=code_of(
+            "train.py",
             "datasets/cache.py",
             "datasets/splits.py",
             "models",
             "training",
             "evaluation/metrics.py",
         ),
-    threads: config["threads"]["train"]
-    resources:
-        gpu=GPUS_PER_JOB,
-        mem_mb=8000,
-        runtime=720,
-    conda:
-        "../envs/train.yaml"
     shell:
         "python {SCRIPTS:q}/train.py --cache {input:q} --dataset {wildcards.dataset}"
         " --protocol {wildcards.protocol} --model {wildcards.model} --seed {wildcards.seed}"

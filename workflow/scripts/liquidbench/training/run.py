@@ -16,7 +16,7 @@ from liquidbench.files import read_json, sha256_of_code, sha256_of_file, write_j
 from liquidbench.models.sequence_model import SequenceModel, describe
 from liquidbench.training import inputs
 from liquidbench.training.batches import make_batch
-from liquidbench.training.device import make_deterministic
+from liquidbench.training.device import keep_freed_memory, make_deterministic
 from liquidbench.training.loop import Epoch, evaluate, train
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
 from liquidbench.training.tasks import Task, task_of
@@ -44,6 +44,7 @@ def train_run(request: RunRequest, out: Path, device: torch.device, threads: int
             or the loss is not a number any more.
     """
     started, clock = utc_now(), time.monotonic()
+    keep_freed_memory()
     make_deterministic(request.seed, threads)
     data = inputs.load(request.cache, request.settings["training"], request.seed)
     _check_cache(request, data)

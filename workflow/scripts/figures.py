@@ -1,0 +1,38 @@
+"""Draw Figures 1 to 8, training curves, confusion matrices and stress curves (SVG and PNG)."""
+
+import argparse
+
+from liquidbench.errors import run_command
+from liquidbench.reporting.figure_files import write_figures
+from liquidbench.reporting.runs import parse_runs
+from liquidbench.reporting.study import read_study
+
+
+def main() -> None:
+    """Parse the command line and draw the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--summary", required=True, help="folder of the summaries")
+    parser.add_argument("--results", required=True, help="folder of the run directories")
+    parser.add_argument(
+        "--runs",
+        required=True,
+        help='configured runs, a JSON list of {"dataset", "protocol", "model", "seed"}',
+    )
+    parser.add_argument(
+        "--layout",
+        required=True,
+        help='JSON: {"main_protocols": {data set: protocol}, "stress_protocol": name}',
+    )
+    parser.add_argument("--out", required=True, help="folder of the figures")
+    arguments = parser.parse_args()
+    study = read_study(arguments.summary, arguments.layout)
+    runs = parse_runs(arguments.runs, "--runs")
+    gallery = write_figures(study, arguments.results, runs, arguments.out)
+    print(
+        f"{len(gallery.entries)} figures written, {len(gallery.left_out)} left out: "
+        f"{arguments.out}/index.md"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,266 @@
+"""Figures 1 to 4: what the data of the four sets look like, from `examples.npz`."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from liquidbench.errors import InputError
+from liquidbench.reporting import style
+
+Example = dict[str, np.ndarray]
+
+SENSOR = 34  # N-MNIST: pixels per side; events outside are noise of the recording
+SLICES = 10
+STAGES = 6
+HOURS_BEFORE_ONSET = 6
+
+VITALS = {
+    "HR": "Heart rate\n(1/min)",
+    "Temp": "Temperature\n(°C)",
+    "MAP": "Mean arterial\npressure (mmHg)",
+    "Resp": "Respiration\n(1/min)",
+    "O2Sat": "Oxygen\nsaturation (%)",
+    "WBC": "Leucocytes\n(1000/µL)",
+    "Lactate": "Lactate\n(mmol/L)",
+    "Creatinine": "Creatinine\n(mg/dL)",
+}
+
+
+def read_example(path: str | Path, names: list[str]) -> Example:
+    """Read an `examples.npz` that holds at least `names`, `synthetic` and `source`.
+
+    Raises:
+        InputError: not a readable file of plain arrays, or one is missing.
+    """
+    remedy = "Delete it and prepare the data set again"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            example = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(path, f"cannot be read ({error})", remedy) from None
+    missing = [name for name in [*names, "synthetic", "source"] if name not in example]
+    if missing:
+        raise InputError(path, f"arrays missing: {', '.join(missing)}", remedy)
+    return example
+
+
+def _text(example: Example, name: str) -> str:
+    return str(example[name].item())
+
+
+def recording_figure(path: str | Path) -> tuple[Figure, str]:
+    """Figure 1: one N-MNIST recording, accumulated and in time slices. Returns also the caption."""
+    example = read_example(path, ["x", "y", "polarity", "time", "label", "id"])
+    inside = (example["x"] < SENSOR) & (example["y"] < SENSOR)
+    x, y, on, time = (example[name][inside] for name in ("x", "y", "polarity", "time"))
+    on = on.astype(bool)
+    time = time.astype(np.int64)
+    label = _text(example, "label")
+    title = f"Figure 1. An N-MNIST recording of the digit {label}"
+    figure = style.new_figure(10, 5.6, title, bool(example["synthetic"]))
+    top, bottom = figure.subfigures(2, 1, height_ratios=[1.45, 1])
+    panels = [("All events", slice(None), style.GREYS), ("ON events", on, style.BLUES)]
+    panels.append(("OFF events", ~on, style.REDS))
+    for axes, (name, chosen, colours) in zip(top.subplots(1, 3), panels):
+        counts = accumulate(x[chosen], y[chosen])
+        image = axes.imshow(counts, cmap=colours, vmin=0)
+        axes.set_title(f"{name} ({int(counts.sum()):,})")
+        _bare(axes)
+        top.colorbar(image, ax=axes, shrink=0.85, label="events per pixel")
+    _draw_slices(bottom, x, y, on, time)
+    caption = (
+        f"Recording {_text(example, 'id')} ({_text(example, 'source')}). Top: events per pixel over "
+        "the whole recording, all, ON and OFF. Bottom: the same recording in ten equal time slices; "
+        "blue where ON events prevail, red where OFF events do."
+    )
+    return figure, caption
+
+
+def accumulate(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Events per pixel: int64 (34, 34), rows are y."""
+    flat = y.astype(np.int64) * SENSOR + x
+    return np.bincount(flat, minlength=SENSOR * SENSOR).reshape(SENSOR, SENSOR)
+
+
+def _draw_slices(figure: Figure, x: np.ndarray, y: np.ndarray, on: np.ndarray, time: np.ndarray):
+    """Ten equal slices between the first and the last event, ON minus OFF."""
+    start, end = (time.min(), time.max()) if len(time) else (0, 0)
+    edges = start + (end - start) * np.arange(SLICES + 1) / SLICES
+    number = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, SLICES - 1)
+    images = []
+    for index in range(SLICES):
+        here = number == index
+        images.append(accumulate(x[here & on], y[here & on]) - accumulate(x[here & ~on], y[here & ~on]))
+    limit = max(1, max(int(np.abs(image).max()) for image in images))
+    all_axes = figure.subplots(1, SLICES)
+    for index, (axes, image) in enumerate(zip(all_axes, images)):
+        shown = axes.imshow(image, cmap=style.DIVERGING, vmin=-limit, vmax=limit)
+        first, last = (edges[index] - start) / 1000, (edges[index + 1] - start) / 1000
+        axes.set_title(f"{first:.0f}–{last:.0f} ms", fontsize=8.5)
+        _bare(axes)
+    figure.colorbar(
+        shown,
+        ax=all_axes,
+        location="bottom",
+        shrink=0.4,
+        aspect=40,
+        label="ON minus OFF events per pixel",
+    )
+
+
+def _bare(axes) -> None:
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=style.LIGHT_GREY)
+
+
+def drawings_figure(path: str | Path) -> tuple[Figure, str]:
+    """Figure 2: three drawings of a category, built up stroke by stroke."""
+    names = [f"{kind}_{i}" for i in range(3) for kind in ("drawing", "id")]
+    example = read_example(path, ["category", *names])
+    category = _text(example, "category")
+    title = f"Figure 2. Three drawings of the category “{category}”, stroke by stroke"
+    figure = style.new_figure(10, 5.6, title, bool(example["synthetic"]))
+    grid = figure.subplots(3, STAGES)
+    for row in range(3):
+        points = example[f"drawing_{row}"]
+        ends = stage_ends(points[:, 2], STAGES)
+        for axes in grid[row]:
+            axes.set_axis_off()
+        for axes, end in zip(grid[row], ends):
+            _draw_stage(axes, points, end)
+    caption = (
+        f"Each row is one drawing ({_text(example, 'source')}), from the first strokes (left) to the "
+        "whole (right). Blue: the stroke being drawn, and the point where the pen is; grey: earlier "
+        "strokes. A long stroke is shown in parts where a drawing has few."
+    )
+    return figure, caption
+
+
+def stage_ends(strokes: np.ndarray, stages: int) -> list[int]:
+    """Where to stop a drawing for its stages: after how many points, increasing, at the last all.
+
+    Every stage ends with a stroke. With more strokes than stages, several are added at once; with
+    fewer, the longest part is halved until there are enough.
+
+    Args:
+        strokes: the stroke number of every point, (points,).
+        stages: how many stages to show.
+    """
+    changes = np.flatnonzero(np.diff(strokes)) + 1
+    ends = [*changes.tolist(), len(strokes)]
+    if len(ends) > stages:
+        chosen = np.linspace(0, len(ends), stages + 1).round().astype(int)[1:] - 1
+        return [ends[index] for index in chosen]
+    while len(ends) < min(stages, len(strokes)):
+        lengths = np.diff([0, *ends])
+        longest = int(lengths.argmax())
+        ends.insert(longest, ends[longest] - int(lengths[longest]) // 2)
+    return ends
+
+
+def _draw_stage(axes, points: np.ndarray, end: int) -> None:
+    numbers = points[:, 2]
+    current = numbers[end - 1]
+    order = list(dict.fromkeys(numbers.tolist()))
+    for number in order[: order.index(current) + 1]:
+        x, y = points[:end][numbers[:end] == number, :2].T
+        colour, width = (style.BLUE, 2.2) if number == current else (style.GREY, 1.4)
+        axes.plot(x, y, color=colour, lw=width, solid_capstyle="round", solid_joinstyle="round")
+    axes.plot(*points[end - 1, :2], "o", color=style.BLUE, ms=5)
+    part = "" if end == len(numbers) or numbers[end] != current else ", part"
+    axes.set_title(f"stroke {order.index(current) + 1} of {len(order)}{part}", fontsize=8.5)
+    # Whatever the stage, the same window, with the page's y axis (downwards).
+    axes.set(xlim=(-12, 267), ylim=(267, -12), aspect="equal")
+
+
+def lines_figure(path: str | Path) -> tuple[Figure, str]:
+    """Figure 3: line images with their transcriptions."""
+    example = read_example(path, ["image_0", "text_0", "id_0"])
+    numbers = [i for i in range(5) if f"image_{i}" in example]
+    images = [example[f"image_{i}"] for i in numbers]
+    title = "Figure 3. Handwritten lines and their transcriptions"
+    width = 10.0
+    widest = max(image.shape[1] for image in images)
+    # All lines at one scale, except that a very long line does not shrink the others to nothing.
+    heights = [max(0.35, width * 0.96 * image.shape[0] / widest) for image in images]
+    total = sum(heights) + 0.5 * len(images)
+    figure = style.new_figure(width, total, title, bool(example["synthetic"]))
+    all_axes = figure.subplots(len(images), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for axes, number, image in zip(all_axes, numbers, images):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="antialiased")
+        axes.set_xlim(-0.5, widest - 0.5)
+        axes.set_anchor("W")
+        axes.set_axis_off()
+        text = _shortened(_text(example, f"text_{number}"), 110)
+        axes.set_title(f"{text}", loc="left", fontsize=9.5, parse_math=False)
+    ids = ", ".join(_text(example, f"id_{i}") for i in numbers)
+    caption = f"Line images as stored ({_text(example, 'source')}): {ids}. Above each: its text."
+    return figure, caption
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def stay_figure(path: str | Path) -> tuple[Figure, str]:
+    """Figure 4: a septic intensive-care stay with its gaps, the first labelled hour and the onset.
+
+    The label is 1 from six hours before the onset on (PhysioNet/CinC Challenge 2019), so the onset
+    is the first labelled hour + 6.
+    """
+    example = read_example(path, ["values", "labels", "feature_names", "id"])
+    values, labels = example["values"], example["labels"].astype(bool)
+    names = [str(name) for name in example["feature_names"]]
+    title = f"Figure 4. A septic stay: patient {_text(example, 'id')}"
+    shown = [name for name in VITALS if name in names]
+    figure = style.new_figure(10, 0.8 * len(shown) + 5.0, title, bool(example["synthetic"]))
+    ratios = [0.8] * len(shown) + [4.2]
+    all_axes = figure.subplots(len(shown) + 1, 1, sharex=True, height_ratios=ratios)
+    hours = np.arange(1, len(values) + 1)
+    labelled = int(hours[labels][0]) if labels.any() else None
+    for axes, name in zip(all_axes, shown):
+        _draw_variable(axes, hours, values[:, names.index(name)], VITALS[name])
+    _draw_measured(all_axes[-1], hours, values, names)
+    end = len(hours)
+    if labelled is not None:
+        onset = labelled + HOURS_BEFORE_ONSET
+        end = max(end, onset)
+        for axes in all_axes:
+            axes.axvline(labelled, color=style.ORANGE, lw=1.8, ls=":")
+            axes.axvline(onset, color=style.VERMILION, lw=1.8, ls="--")
+        marks = [f"first labelled hour ({labelled})", f"onset ({onset})"]
+        figure.legend(all_axes[0].lines[-2:], marks, loc="outside lower center", ncols=2)
+    all_axes[-1].set(xlim=(0, end + 1), xlabel="hour of the record")
+    figure.align_ylabels(all_axes)
+    share = float(np.isnan(values).mean())
+    caption = (
+        f"Patient {_text(example, 'id')} ({_text(example, 'source')}), {len(values)} hours. Dots are "
+        "measurements; lines join measurements of consecutive hours, so that gaps stay gaps. Bottom: "
+        f"which of the {len(names)} variables was measured in which hour ({share:.0%} of all values "
+        "are missing). Dotted: the first labelled hour; dashed: the onset of sepsis, six hours later."
+    )
+    return figure, caption
+
+
+def _draw_variable(axes, hours: np.ndarray, values: np.ndarray, label: str) -> None:
+    # NaN breaks the line, which is what shows a gap.
+    axes.plot(hours, values, color=style.BLUE, lw=1.2)
+    axes.plot(hours, values, "o", color=style.BLUE, ms=3)
+    axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8.5)
+    axes.tick_params(labelsize=8)
+    axes.margins(y=0.25)
+    if np.isnan(values).all():
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "never measured", transform=axes.transAxes, ha="center", color=style.GREY)
+
+
+def _draw_measured(axes, hours: np.ndarray, values: np.ndarray, names: list[str]) -> None:
+    measured = ~np.isnan(values.T)
+    extent = (0.5, len(hours) + 0.5, len(names) - 0.5, -0.5)
+    axes.imshow(measured, cmap=style.BLUES, vmin=0, vmax=1.6, aspect="auto", extent=extent)
+    axes.set_yticks(range(len(names)), names, fontsize=6.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylabel("Measured\n(blue)", rotation=0, ha="right", va="center", fontsize=8.5)

@@ -1,0 +1,140 @@
+"""All figures of a study: each is drawn if its input is there, and listed with the reason if not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from liquidbench.reporting import style
+from liquidbench.reporting.architecture_figures import architecture_figure, read_architecture
+from liquidbench.reporting.example_figures import (
+    drawings_figure,
+    lines_figure,
+    recording_figure,
+    stay_figure,
+)
+from liquidbench.reporting.gallery import Gallery
+from liquidbench.reporting.result_figures import (
+    any_synthetic,
+    confusion_figure,
+    stress_figure,
+    training_figure,
+)
+from liquidbench.reporting.runs import RunKey
+from liquidbench.reporting.study import Group, Study, select, title_of
+
+EXAMPLES: dict[str, tuple[int, Callable]] = {
+    "nmnist": (1, recording_figure),
+    "quickdraw": (2, drawings_figure),
+    "iam": (3, lines_figure),
+    "physionet": (4, stay_figure),
+}
+# The paper's order of its four architectures.
+ARCHITECTURES = {"nmnist": 5, "iam": 6, "quickdraw": 7, "physionet": 8}
+MOST_COLUMNS = 4
+
+
+def write_figures(
+    study: Study, results: str | Path, runs: list[RunKey], out: str | Path
+) -> Gallery:
+    """Draw every figure that the files allow into `out`, and its `index.md`.
+
+    Args:
+        study: the summaries.
+        results: the results folder, for `examples.npz` and `architecture.json`.
+        runs: the configured runs.
+        out: folder of the figures.
+
+    Raises:
+        InputError: a file is there and damaged.
+    """
+    style.apply_style()
+    gallery = Gallery(Path(out))
+    gallery.folder.mkdir(parents=True, exist_ok=True)
+    _add_examples(gallery, Path(results))
+    groups = study.groups()
+    _add_architectures(gallery, study, groups, Path(results), runs)
+    for dataset in dict.fromkeys(group.dataset for group in groups):
+        here = [group for group in groups if group.dataset == dataset]
+        _add_results(gallery, study, dataset, here)
+    gallery.finish(f"Figures{': ' + study.layout.study if study.layout.study else ''}")
+    return gallery
+
+
+def _add_examples(gallery: Gallery, results: Path) -> None:
+    for dataset, (number, draw) in EXAMPLES.items():
+        path = results / dataset / "examples.npz"
+        name = f"figure_{number}"
+        if not path.is_file():
+            gallery.leave_out(name, f"no `{dataset}/examples.npz` among the results")
+            continue
+        figure, caption = draw(path)
+        gallery.add(name, figure, figure.get_suptitle(), caption)
+
+
+def _add_architectures(
+    gallery: Gallery, study: Study, groups: list[Group], results: Path, runs: list[RunKey]
+) -> None:
+    """One figure per data set: the models of its main protocol, each from its first run."""
+    for dataset, number in ARCHITECTURES.items():
+        name = f"figure_{number}"
+        protocol = study.layout.main_protocols.get(dataset)
+        mains = [g for g in groups if (g.dataset, g.protocol) == (dataset, protocol)]
+        drawn, columns = [], []
+        for group in mains:
+            keys = [k for k in runs if (k.dataset, k.protocol, k.model) == _key(group)]
+            paths = [results / key.directory / "architecture.json" for key in keys]
+            path = next((path for path in paths if path.is_file()), None)
+            if path is not None:
+                heading = f"{group.model} (protocol “{protocol}”)"
+                columns.append(read_architecture(path, heading))
+                drawn.append(group)
+        if not drawn:
+            gallery.leave_out(name, f"no finished run of {dataset} under its main protocol")
+            continue
+        left_out = [group.model for group in mains if group not in drawn[:MOST_COLUMNS]]
+        models = ", ".join(group.model for group in drawn[:MOST_COLUMNS])
+        title = f"Figure {number}. {title_of(dataset)}: architecture"
+        figure = architecture_figure(title, columns[:MOST_COLUMNS], any_synthetic(drawn))
+        caption = (
+            f"The modules that ran, in order: {models}. Arrows carry the shape of the tensor, boxes "
+            "the trainable parameters."
+            + (f" Not drawn: {', '.join(left_out)}." if left_out else "")
+        )
+        gallery.add(name, figure, title, caption)
+
+
+def _key(group: Group) -> tuple[str, str, str]:
+    return group.dataset, group.protocol, group.model
+
+
+def _add_results(gallery: Gallery, study: Study, dataset: str, groups: list[Group]) -> None:
+    """Training curves, confusion matrices and stress curves of one data set."""
+    finished = [group for group in groups if group.finished]
+    if finished:
+        _add(gallery, f"training_curves_{dataset}", training_figure(study, finished))
+    else:
+        gallery.leave_out(f"training_curves_{dataset}", "no finished run")
+
+    main = study.layout.main_protocols.get(dataset)
+    confusion = study.frames["confusion"]
+    counted = [g for g in finished if g.protocol == main and _has(confusion, g)]
+    if counted:
+        _add(gallery, f"confusion_{dataset}", confusion_figure(study, counted))
+    elif any(group.protocol == main for group in finished):
+        gallery.leave_out(f"confusion_{dataset}", "a transcription has no classes to confuse")
+    else:
+        gallery.leave_out(f"confusion_{dataset}", "no finished run under the main protocol")
+
+    tested = [group for group in finished if _has(study.frames["stress"], group)]
+    if tested:
+        _add(gallery, f"stress_{dataset}", stress_figure(study, tested))
+    elif any(group.protocol == study.layout.stress_protocol for group in groups):
+        gallery.leave_out(f"stress_{dataset}", "no run with a `stress.csv`")
+
+
+def _has(frame, group: Group) -> bool:
+    return not select(frame, *_key(group)).empty
+
+
+def _add(gallery: Gallery, name: str, drawn: tuple) -> None:
+    figure, title, caption = drawn
+    gallery.add(name, figure, title, caption)

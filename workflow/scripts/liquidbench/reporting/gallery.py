@@ -1,0 +1,53 @@
+"""Figures written as SVG and PNG, with a page that lists them and those left out."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from liquidbench.files import write_text, written_whole
+
+# What this stage writes, and so what it may remove again when a figure cannot be drawn any more.
+OWN_FILES = re.compile(r"(figure_\d+|training_curves_\w+|confusion_\w+|stress_\w+)\.(svg|png)")
+
+
+@dataclass
+class Gallery:
+    """The figures of one folder. Entries are (name, title, caption), left out are (name, reason)."""
+
+    folder: Path
+    entries: list[tuple[str, str, str]] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, name: str, figure: Figure, title: str, caption: str) -> None:
+        """Write `<name>.svg` and `<name>.png` (150 dpi) and close the figure.
+
+        The SVG holds no date, so the same figure gives the same bytes.
+        """
+        with written_whole(self.folder / f"{name}.svg") as path:
+            figure.savefig(path, format="svg", metadata={"Date": None})
+        with written_whole(self.folder / f"{name}.png") as path:
+            figure.savefig(path, format="png", dpi=150)
+        plt.close(figure)
+        self.entries.append((name, title, caption))
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Note a figure that cannot be drawn, and why."""
+        self.left_out.append((name, reason))
+
+    def finish(self, heading: str) -> None:
+        """Write `index.md`, and remove own figures of an earlier state that are not listed in it."""
+        written = {name for name, _, _ in self.entries}
+        for path in sorted(self.folder.iterdir()):
+            if OWN_FILES.fullmatch(path.name) and path.stem not in written:
+                path.unlink()
+        parts = [f"# {heading}\n"]
+        for name, title, caption in self.entries:
+            parts.append(f"## {title}\n\n![{title}]({name}.svg)\n\n{caption}\n")
+            parts.append(f"Files: [{name}.svg]({name}.svg), [{name}.png]({name}.png)\n")
+        if self.left_out:
+            lines = [f"- `{name}`: {reason}" for name, reason in self.left_out]
+            parts.append("## Left out\n\n" + "\n".join(lines) + "\n")
+        write_text(self.folder / "index.md", "\n".join(parts))

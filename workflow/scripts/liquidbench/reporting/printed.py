@@ -1,0 +1,73 @@
+"""The paper's printed numbers: `resources/paper/table_<n>.csv`, typed from its text.
+
+Columns: `row` and `column` as the paper heads them, `printed` as it prints the value, `value` as a
+number in our units (empty for text), `dataset` and `models` (names of ours that the row stands
+for, divided by spaces; empty: all), `figure` (our name of the value) and `source` (where in the
+paper it stands).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from liquidbench.reporting.runs import read_table
+
+COLUMNS = ["row", "column", "printed", "value", "dataset", "models", "figure", "source"]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """One printed value. `value` is None where the paper prints text."""
+
+    row: str
+    text: str
+    value: float | None
+    source: str
+
+
+class PrintedTable:
+    """The printed values of one table, found by our names."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def find(self, figure: str, dataset: str = "", model: str = "") -> Printed | None:
+        """The printed value of a figure for a data set and a model; None where none is printed."""
+        for row in self._frame.itertuples(index=False):
+            names_model = not row.models or model in row.models.split()
+            if row.figure == figure and row.dataset in ("", dataset) and names_model:
+                value = None if pd.isna(row.value) else float(row.value)
+                return Printed(row.row, row.printed, value, row.source)
+        return None
+
+    def row_name(self, dataset: str, model: str) -> str:
+        """The paper's name of the row that a model of a data set stands for; "" if none."""
+        for row in self._frame.itertuples(index=False):
+            if row.dataset == dataset and model in row.models.split():
+                return row.row
+        return ""
+
+    def rows_without(self, present: set[tuple[str, str]]) -> list[str]:
+        """The paper's rows of which no (data set, model) is among `present`, in its order."""
+        rows = {}
+        for row in self._frame.itertuples(index=False):
+            named = any((row.dataset, model) in present for model in row.models.split())
+            rows[row.row] = rows.get(row.row, False) or named
+        return [name for name, named in rows.items() if not named]
+
+    @property
+    def figures(self) -> list[tuple[str, str]]:
+        """(the paper's row, our figure) pairs in the paper's order."""
+        return list(dict.fromkeys(zip(self._frame["row"], self._frame["figure"])))
+
+
+def read_printed(folder: str | Path, number: int) -> PrintedTable:
+    """Read the printed values of table `number` (1 to 6).
+
+    Raises:
+        InputError: the file or a column is missing, or a number is none.
+    """
+    path = Path(folder, f"table_{number}.csv")
+    remedy = "Restore it from the project's repository"
+    return PrintedTable(read_table(path, COLUMNS, ["value"], remedy))

@@ -1,0 +1,206 @@
+"""Tables I to III: benchmark, sepsis and stress test, measured beside printed."""
+
+import math
+
+from liquidbench.reporting.printed import PrintedTable
+from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.table import Row, Table, compare_numbers
+
+ABOUT = ("Data set", "Data", "Protocol", "Model", "Paper's row", "Seeds", "Examples train / test")
+
+CLASSIFICATION = [("accuracy", "accuracy")]
+TRANSCRIPTION = [
+    ("cer", "CER, mean over lines"),
+    ("cer_pooled", "CER, pooled over characters"),
+    ("wer", "WER, mean over lines"),
+    ("wer_pooled", "WER, pooled over words"),
+    ("loss", "CTC loss"),
+]
+SEPSIS = {
+    "precision": ("Precision", 3),
+    "recall": ("Recall", 3),
+    "f1": ("F1", 3),
+    "accuracy": ("Accuracy", 3),
+    "false_positives": ("False positives", 0),
+    "auroc": ("AUROC", 3),
+    "average_precision": ("Average precision", 3),
+}
+SPLITS = {
+    "train_running": "Train, last epoch as it went",
+    "train": "Train, after training",
+    "test": "Test",
+}
+
+
+def about_group(group: Group, printed: PrintedTable) -> tuple[str, ...]:
+    """The columns in front of every row of figures."""
+    return (
+        title_of(group.dataset),
+        group.data,
+        group.protocol,
+        group.model,
+        printed.row_name(group.dataset, group.model) or "–",
+        group.seeds,
+        group.examples,
+    )
+
+
+def synthetic_share(groups: list[Group]) -> str:
+    """Whether "none", "some" or "all" of the finished groups are on synthetic data."""
+    marks = {group.synthetic for group in groups if group.finished}
+    return "none" if True not in marks else "all" if marks == {True} else "some"
+
+
+def common_notes(study: Study, groups: list[Group], printed: PrintedTable) -> list[str]:
+    """Missing runs, printed rows without a run, mixed caches, and what the columns mean."""
+    notes = [note for group in groups for note in group.missing_notes]
+    absent = printed.rows_without({(group.dataset, group.model) for group in groups})
+    if absent:
+        notes.append(f"printed in the paper, not configured here: {', '.join(absent)}")
+    notes += _mixed_caches(study, groups)
+    if any(len(group.finished) > 1 for group in groups):
+        notes.append("mean ± standard deviation over the seeds")
+    if any(group.data not in ("–", "SYNTHETIC", "download") for group in groups):
+        notes.append(
+            "Data `mirror`: files from a folder of the user's, which need not be the paper's data"
+        )
+    return notes
+
+
+def _mixed_caches(study: Study, groups: list[Group]) -> list[str]:
+    """Runs of one data set that were not given the same bytes do not compare."""
+    facts = study.frames["environment"]
+    caches = facts[(facts["fact"] == "cache_sha256") & (facts["value"] != "")]
+    notes = []
+    for dataset in dict.fromkeys(group.dataset for group in groups):
+        count = caches.loc[caches["dataset"] == dataset, "value"].nunique()
+        if count > 1:
+            notes.append(f"ATTENTION: the runs of {dataset} come from {count} different caches")
+    return notes
+
+
+def benchmark_table(study: Study, printed: PrintedTable) -> Table:
+    """Table I: accuracy or character error rate on train and test."""
+    table = Table(
+        number=1,
+        title="Benchmark, LNN against LSTM",
+        about=(*ABOUT, "Metric"),
+        figures=SPLITS,
+    )
+    groups = [
+        group
+        for group in study.groups()
+        if study.is_main(group) and group.dataset != "physionet"
+    ]
+    for group in groups:
+        # The configuration tells nothing of the task; a run without results shows its data set's.
+        transcription = group.dataset == "iam" or study.metric(group, "test", "cer") is not None
+        for name, heading in TRANSCRIPTION if transcription else CLASSIFICATION:
+            figures = {
+                split: compare_numbers(
+                    study.metric(group, split, name),
+                    printed.find(f"{split}/{name}", group.dataset, group.model),
+                    decimals=4,
+                )
+                for split in SPLITS
+            }
+            table.rows.append(Row((*about_group(group, printed), heading), figures))
+    table.synthetic = synthetic_share(groups)
+    table.notes = common_notes(study, groups, printed)
+    table.notes.append(
+        "the paper's train accuracy is the running one of the last epoch (the authors' logs)"
+    )
+    if any(group.dataset == "iam" for group in groups):
+        table.notes.append(
+            "the paper's IAM train CER (LNN 0.1717, LSTM 0.0784) equals the last epoch's training CTC "
+            "loss in the authors' logs, so the like-for-like comparison is the row CTC loss; no text "
+            "is decoded while training, hence no running CER"
+        )
+    return table
+
+
+def sepsis_table(study: Study, printed: PrintedTable) -> Table:
+    """Table II: the sepsis task's test figures."""
+    table = Table(
+        number=2,
+        title="PhysioNet (sepsis), test split",
+        about=ABOUT,
+        figures={name: heading for name, (heading, _) in SEPSIS.items()},
+    )
+    groups = [g for g in study.groups() if g.dataset == "physionet" and study.is_main(g)]
+    undefined = []
+    for group in groups:
+        figures = {}
+        for name, (_, decimals) in SEPSIS.items():
+            values = study.metric(group, "test", name)
+            target = printed.find(name, group.dataset, group.model)
+            figures[name] = compare_numbers(values, target, decimals)
+            gone = sum(map(math.isnan, values or []))
+            if gone:
+                undefined.append(
+                    f"{name} of {group.protocol}/{group.model} does not exist for {gone} of "
+                    f"{len(values)} runs (no alarm raised, or one class alone)"
+                )
+        table.rows.append(Row(about_group(group, printed), figures))
+    table.synthetic = synthetic_share(groups)
+    table.notes = [*common_notes(study, groups, printed), *undefined]
+    table.notes.append(
+        "false positives are counts and grow with the test split: the paper's arithmetic gives about "
+        "4,100 test patients, 360 of them septic"
+    )
+    return table
+
+
+def stress_table(study: Study, printed: PrintedTable) -> Table:
+    """Table III: accuracy in % when steps are taken away at inference."""
+    stress = study.frames["stress"]
+    printed_rates = [0.0, 0.3, 0.5, 0.7]
+    rates = sorted({*printed_rates, *stress["rate"]})
+    table = Table(
+        number=3,
+        title="Stress test: accuracy (%) by share of the steps taken away at inference",
+        about=(*ABOUT, "Corruption", "Draws"),
+        figures={_percent(rate): f"{_percent(rate)}%" for rate in rates},
+    )
+    stress_protocol = study.layout.stress_protocol
+    groups = [
+        group
+        for group in study.groups()
+        if group.protocol == stress_protocol
+        or not select(stress, group.dataset, group.protocol, group.model).empty
+    ]
+    notes = []
+    for group in groups:
+        rows = select(stress, group.dataset, group.protocol, group.model)
+        for corruption in dict.fromkeys(rows["corruption"]) or ["zero_steps"]:
+            some = rows[rows["corruption"] == corruption]
+            figures = {}
+            for rate in rates:
+                here = some[some["rate"] == rate]
+                # First over the draws of a run, then over runs: a seed is one observation.
+                values = (here.groupby("seed")["accuracy"].mean() * 100).tolist() or None
+                name = _percent(rate)
+                target = (
+                    printed.find(f"{corruption}/{name}", group.dataset, group.model)
+                    if group.protocol == stress_protocol
+                    else None
+                )
+                figures[name] = compare_numbers(values, target, decimals=2)
+            draws = "–" if some.empty else str(some["draw"].nunique())
+            about = (*about_group(group, printed), corruption, draws)
+            table.rows.append(Row(about, figures))
+        tested = set(rows["seed"].astype(int))
+        notes += [
+            f"not stress-tested: {group.dataset}/{group.protocol}/{group.model} seed {seed}"
+            for seed in group.finished
+            if seed not in tested
+        ]
+    table.synthetic = synthetic_share(groups)
+    table.notes = [*common_notes(study, groups, printed), *notes]
+    table.notes.append("mean over the draws of the masks, which are the same for every model")
+    return table
+
+
+def _percent(rate: float) -> str:
+    """0.3 as "30"; more digits where there are any."""
+    return f"{rate * 100:g}" if abs(rate * 100 - round(rate * 100)) > 1e-9 else f"{rate * 100:.0f}"

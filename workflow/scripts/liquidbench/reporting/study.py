@@ -1,0 +1,171 @@
+"""What tables and figures share: the summaries, the layout, and the groups of runs to show."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from liquidbench.errors import InputError
+from liquidbench.reporting.runs import RUN_COLUMNS, read_table
+from liquidbench.reporting.summaries import COLUMNS
+
+DATASET_TITLES = {
+    "nmnist": "N-MNIST",
+    "quickdraw": "QuickDraw",
+    "iam": "IAM",
+    "physionet": "PhysioNet",
+}
+
+NUMBERS = {
+    "runs": ["seed", "train_examples", "test_examples", "seconds", "peak_memory_bytes"],
+    "metrics": ["seed", "value"],
+    "parameters": ["seed", "total", "encoder", "core", "head"],
+    "history": ["seed", "epoch", "learning_rate", "train_loss", "test_loss"],
+    "confusion": ["seed", "count"],
+    "stress": ["seed", "rate", "draw", "examples", "correct", "accuracy"],
+    "settings": ["seed"],
+    "environment": ["seed"],
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which protocol is a data set's main one, and which is the stress test's."""
+
+    main_protocols: dict[str, str]
+    stress_protocol: str
+    study: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in the seed alone. `finished` and `missing` are seeds."""
+
+    dataset: str
+    protocol: str
+    model: str
+    finished: tuple[int, ...]
+    missing: tuple[int, ...]
+    data: str
+    synthetic: bool | None
+    examples: str
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds stand behind a figure: "1 seed", "2 of 3 seeds"."""
+        done, planned = len(self.finished), len(self.finished) + len(self.missing)
+        unit = "seed" if planned == 1 else "seeds"
+        return f"{done} {unit}" if done == planned else f"{done} of {planned} {unit}"
+
+    @property
+    def missing_notes(self) -> list[str]:
+        """One line per missing run."""
+        path = f"{self.dataset}/{self.protocol}/{self.model}"
+        return [f"missing: {path} seed {seed}" for seed in self.missing]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The summaries of a study, with its layout."""
+
+    frames: dict[str, pd.DataFrame]
+    layout: Layout
+
+    def groups(self) -> list[Group]:
+        """All configured groups: by data set (in the layout's order), then its main protocol,
+        other protocols, the stress test's; models in the order of the configuration."""
+        runs = self.frames["runs"]
+        datasets = list(dict.fromkeys([*self.layout.main_protocols, *runs["dataset"]]))
+        keys = list(dict.fromkeys(zip(runs["dataset"], runs["protocol"], runs["model"])))
+
+        def rank(key: tuple[str, str, str]) -> tuple[int, int]:
+            dataset, protocol, _ = key
+            if protocol == self.layout.main_protocols.get(dataset):
+                return datasets.index(dataset), 0
+            return datasets.index(dataset), 2 if protocol == self.layout.stress_protocol else 1
+
+        return [self._group(*key) for key in sorted(keys, key=rank)]
+
+    def _group(self, dataset: str, protocol: str, model: str) -> Group:
+        rows = select(self.frames["runs"], dataset, protocol, model)
+        done = rows[rows["state"] == "finished"]
+        sizes = done[["train_examples", "test_examples"]].drop_duplicates()
+        synthetic = None if done.empty else bool((done["synthetic"] == "True").all())
+        return Group(
+            dataset=dataset,
+            protocol=protocol,
+            model=model,
+            finished=tuple(int(seed) for seed in done["seed"]),
+            missing=tuple(int(seed) for seed in rows.loc[rows["state"] != "finished", "seed"]),
+            data="–" if done.empty else data_label(sorted(set(done["source"])), synthetic),
+            synthetic=synthetic,
+            examples="; ".join(f"{int(a):,} / {int(b):,}" for a, b in sizes.itertuples(index=False))
+            or "–",
+        )
+
+    def metric(self, group: Group, split: str, name: str) -> list[float] | None:
+        """One figure for every finished seed (NaN where null); None if it was never taken."""
+        rows = select(self.frames["metrics"], group.dataset, group.protocol, group.model)
+        rows = rows[(rows["split"] == split) & (rows["metric"] == name)]
+        return None if rows.empty else rows["value"].tolist()
+
+    def is_main(self, group: Group) -> bool:
+        """Whether the paper's printed figures of the main experiments are this group's
+        counterpart: every protocol but the stress test's own, unless that is the main one too."""
+        main = self.layout.main_protocols.get(group.dataset)
+        return group.protocol != self.layout.stress_protocol or group.protocol == main
+
+
+def data_label(sources: list[str], synthetic: bool | None) -> str:
+    """The data's source, shouted if it is synthetic."""
+    return "SYNTHETIC" if synthetic else ", ".join(sources)
+
+
+def select(frame: pd.DataFrame, dataset: str, protocol: str, model: str) -> pd.DataFrame:
+    """The rows of one group of runs."""
+    same = (frame["dataset"] == dataset) & (frame["protocol"] == protocol)
+    return frame[same & (frame["model"] == model)]
+
+
+def title_of(dataset: str) -> str:
+    """A data set's name as readers know it."""
+    return DATASET_TITLES.get(dataset, dataset)
+
+
+def read_study(summary: str | Path, layout: str) -> Study:
+    """Read the summaries.
+
+    Args:
+        summary: the folder that the `summarise` command wrote.
+        layout: JSON, ``{"main_protocols": {data set: protocol}, "stress_protocol": name}`` and
+            optionally the name of the `study`.
+
+    Raises:
+        InputError: a file or a column is missing, or the layout is not such an object.
+    """
+    frames = {}
+    for name, columns in COLUMNS.items():
+        path = Path(summary, f"{name}.csv")
+        frame = read_table(path, columns, NUMBERS[name], "Run the summarise command again")
+        # pandas keeps text as "string"; comparisons below want plain Python text.
+        frames[name] = frame.astype({column: object for column in RUN_COLUMNS[:3]})
+    return Study(frames, _parse_layout(layout))
+
+
+def _parse_layout(text: str) -> Layout:
+    where, remedy = "--layout", 'Give {"main_protocols": {...}, "stress_protocol": "..."}'
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise InputError(where, f"not valid JSON ({error})", remedy) from None
+    if not isinstance(content, dict):
+        raise InputError(where, f"expected an object, found {content!r}", remedy)
+    required, optional = {"main_protocols", "stress_protocol"}, {"study"}
+    if not required <= set(content) <= required | optional:
+        found = f"found the keys {', '.join(sorted(content))}"
+        raise InputError(where, found, remedy)
+    main = content["main_protocols"]
+    if not isinstance(main, dict) or not all(isinstance(value, str) for value in main.values()):
+        raise InputError(where, f"main_protocols is {main!r}", remedy)
+    return Layout(main, str(content["stress_protocol"]), str(content.get("study", "")))

@@ -1,0 +1,96 @@
+"""How every figure looks: colours, fonts, the synthetic banner."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette (Color Universal Design, 2008), told apart with any colour vision.
+ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
+BLUE, VERMILION, PURPLE, BLACK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
+GREY, LIGHT_GREY = "#666666", "#DDDDDD"
+
+BLUES = LinearSegmentedColormap.from_list("blues", ["#FFFFFF", SKY, BLUE, "#002B44"])
+REDS = LinearSegmentedColormap.from_list("reds", ["#FFFFFF", ORANGE, VERMILION, "#4A1F00"])
+GREYS = LinearSegmentedColormap.from_list("greys", ["#FFFFFF", "#888888", "#000000"])
+DIVERGING = LinearSegmentedColormap.from_list("diverging", [VERMILION, "#FFFFFF", BLUE])
+
+_FIRST = {"lstm": VERMILION, "cfc": BLUE}
+_OTHERS = [GREEN, PURPLE, ORANGE, SKY, BLACK]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+
+SETTINGS = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.grid": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "lines.linewidth": 1.6,
+    "image.interpolation": "nearest",
+    # Fixed names inside the file: the same figure is the same bytes.
+    "svg.hashsalt": "liquidbench",
+}
+
+
+def apply_style() -> None:
+    """Set matplotlib's defaults for all figures of the project."""
+    matplotlib.rcdefaults()
+    matplotlib.use("Agg")
+    matplotlib.rcParams.update(SETTINGS)
+
+
+def new_figure(width: float, height: float, title: str, synthetic: bool) -> Figure:
+    """An empty figure (inches) with its title and, on synthetic data, a banner above it.
+
+    Its constrained layout leaves the room for both.
+    """
+    figure = plt.figure(figsize=(width, height + 0.4 + 0.35 * synthetic), layout="constrained")
+    figure.suptitle(title, fontsize=12, fontweight="bold")
+    if synthetic:
+        _add_banner(figure)
+    return figure
+
+
+def _add_banner(figure: Figure) -> None:
+    """Head the figure with a bar that no reader overlooks."""
+    height = 0.35 / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - height))
+    bar = plt.Rectangle((0, 1 - height), 1, height, transform=figure.transFigure, lw=0)
+    bar.set(facecolor=VERMILION, in_layout=False)
+    figure.add_artist(bar)
+    figure.text(
+        0.5,
+        1 - height / 2,
+        "SYNTHETIC DATA: generated, not the real data set",
+        ha="center",
+        va="center",
+        color="white",
+        fontweight="bold",
+        fontsize=10,
+        in_layout=False,
+    )
+
+
+def model_styles(models: list[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker for each model, in order; the first LSTM is vermilion, the first CfC blue."""
+    styles: dict[str, tuple[str, str]] = {}
+    taken: set[str] = set()
+    for position, model in enumerate(models):
+        family = _FIRST.get(model.split("-")[0])
+        free = [colour for colour in (family, *_OTHERS) if colour and colour not in taken]
+        colour = free[0] if free else GREY
+        taken.add(colour)
+        styles[model] = (colour, _MARKERS[position % len(_MARKERS)])
+    return styles

@@ -1,0 +1,159 @@
+"""All runs of a study gathered into a few CSV files: everything that tables and figures read.
+
+The files and their columns are described in docs/file-formats.md.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from liquidbench.errors import InputError
+from liquidbench.reporting.runs import RUN_COLUMNS, STRESS_COLUMNS, Run, RunKey, read_run
+
+HISTORY_COLUMNS = ["epoch", "learning_rate", "train_loss", "test_loss"]
+
+COLUMNS = {
+    "runs": [
+        *RUN_COLUMNS,
+        *["state", "source", "synthetic", "train_examples", "test_examples"],
+        *["seconds", "peak_memory_bytes", "directory"],
+    ],
+    "metrics": [*RUN_COLUMNS, "source", "synthetic", "split", "metric", "value"],
+    "parameters": [*RUN_COLUMNS, "total", "encoder", "core", "head"],
+    "history": [*RUN_COLUMNS, *HISTORY_COLUMNS],
+    "confusion": [*RUN_COLUMNS, "target", "prediction", "count"],
+    "stress": [*STRESS_COLUMNS, "synthetic"],
+    "settings": [*RUN_COLUMNS, "setting", "value"],
+    "environment": [*RUN_COLUMNS, "fact", "value"],
+}
+
+
+def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataFrame]:
+    """Gather the run directories of the expected runs.
+
+    Args:
+        results: the results folder.
+        expected: the configured runs; their order is the order of the rows.
+
+    Returns:
+        Summary name to table, with the columns of `COLUMNS` (`history` has more: the metrics of
+        its runs). A run that is not there has the state `missing` in `runs` and no other row.
+
+    Raises:
+        InputError: a run directory is damaged, or runs that differ in the seed alone come some
+            from synthetic and some from real data.
+    """
+    found = {key: read_run(results, key) for key in expected}
+    finished = [run for run in found.values() if run is not None]
+    _refuse_mixed_data(finished)
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+    rows["runs"] = [_run_row(key, run) for key, run in found.items()]
+    histories, confusions, stresses = [], [], []
+    for run in finished:
+        front = run.key.as_columns()
+        rows["metrics"] += _metric_rows(run)
+        rows["parameters"].append({**front, **run.metrics["parameters"]})
+        for name, value in flattened(run.metrics["settings"]):
+            rows["settings"].append({**front, "setting": name, "value": value})
+        hashes = {name: run.metrics.get(name, "") for name in ("cache_sha256", "code_sha256")}
+        for name, value in flattened({**run.provenance, **hashes}):
+            rows["environment"].append({**front, "fact": name, "value": value})
+        histories.append(_with_front(run.history, front))
+        if run.confusion is not None:
+            confusions.append(_with_front(run.confusion, front))
+        if run.stress is not None:
+            stresses.append(run.stress.assign(synthetic=run.metrics["synthetic"]))
+    frames = {name: pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in COLUMNS}
+    for name, parts in (("history", histories), ("confusion", confusions), ("stress", stresses)):
+        if parts:
+            frames[name] = pd.concat(parts, ignore_index=True)
+    # Whole numbers stay whole beside the empty cells of missing runs.
+    whole = ["train_examples", "test_examples", "peak_memory_bytes"]
+    frames["runs"] = frames["runs"].astype(dict.fromkeys(whole, "Int64"))
+    return frames
+
+
+def _with_front(frame: pd.DataFrame, front: dict[str, Any]) -> pd.DataFrame:
+    return frame.assign(**front)[[*front, *frame.columns]]
+
+
+def _refuse_mixed_data(runs: list[Run]) -> None:
+    """A mean over seeds must not join synthetic with real data."""
+    first: dict[tuple[str, str, str], Run] = {}
+    for run in runs:
+        other = first.setdefault((run.key.dataset, run.key.protocol, run.key.model), run)
+        if other.metrics["synthetic"] != run.metrics["synthetic"]:
+            raise InputError(
+                run.key.directory,
+                f"one of this run and {other.key.directory} is on synthetic data, one is not",
+                "Delete the one that is not wanted and train again",
+            )
+
+
+def _run_row(key: RunKey, run: Run | None) -> dict[str, Any]:
+    row = {**key.as_columns(), "state": "missing", "directory": key.directory}
+    if run is None:
+        return row
+    return row | {
+        "state": "finished",
+        "source": run.metrics["source"],
+        "synthetic": run.metrics["synthetic"],
+        "train_examples": run.metrics["examples"]["train"],
+        "test_examples": run.metrics["examples"]["test"],
+        "seconds": run.provenance.get("seconds", {}).get("total"),
+        "peak_memory_bytes": run.provenance.get("peak_memory_bytes"),
+    }
+
+
+def _metric_rows(run: Run) -> Iterator[dict[str, Any]]:
+    """The figures of metrics.json, then those of the last epoch as it went.
+
+    A figure that does not exist (null) keeps its row, with an empty value; a running figure that
+    was never taken (the character error rate while training) has none.
+    """
+    front = {
+        **run.key.as_columns(),
+        "source": run.metrics["source"],
+        "synthetic": run.metrics["synthetic"],
+    }
+    for split in ("train", "test"):
+        for name, value in run.metrics[split].items():
+            yield {**front, "split": split, "metric": name, "value": value}
+    last = run.history.iloc[-1]
+    for name in run.history.columns:
+        if name.startswith("train_") and pd.notna(last[name]):
+            metric = name.removeprefix("train_")
+            yield {**front, "split": "train_running", "metric": metric, "value": float(last[name])}
+
+
+def flattened(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The leaves of nested dictionaries with dotted names, in the dictionary's order.
+
+    Text stands as it is; anything else (numbers, true, null, lists, an empty dictionary) as JSON.
+    """
+    for name, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield f"{prefix}{name}", text
+
+
+def write_summaries(frames: dict[str, pd.DataFrame], out: str | Path) -> None:
+    """Write every table to `<out>/<name>.csv`: all are made first, then put in place one by one."""
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    try:
+        temporary.mkdir()
+        for name, frame in frames.items():
+            frame.to_csv(temporary / f"{name}.csv", index=False, lineterminator="\n")
+        for name in frames:
+            os.replace(temporary / f"{name}.csv", out / f"{name}.csv")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

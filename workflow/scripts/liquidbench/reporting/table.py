@@ -1,0 +1,228 @@
+"""A table of measured values beside printed ones, and its three forms: CSV, Markdown, LaTeX.
+
+A row carries what it is about (data set, protocol, model, ...) and one comparison per figure. On a
+page, a row takes up to three lines (measured, paper, difference), so that models stay in one
+column as in the paper; a table with a single figure has the three side by side. In CSV every
+comparison is a line of its own, with unrounded numbers.
+"""
+
+import csv
+import io
+import math
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tabulate import tabulate
+
+from liquidbench.reporting.printed import Printed
+
+NOTHING = "–"
+ROMAN = ("I", "II", "III", "IV", "V", "VI")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A measured value, the printed one and how they compare: as shown, and as numbers or text.
+
+    `numbers` are (measured, standard deviation, printed, compared) as CSV holds them.
+    """
+
+    measured: str
+    printed: str = ""
+    compared: str = ""
+    numbers: tuple[float | str | None, ...] = (None, None, None, None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: what it is about, and comparisons by figure name."""
+
+    about: tuple[str, ...]
+    figures: dict[str, Comparison]
+
+
+@dataclass
+class Table:
+    """A whole table.
+
+    Attributes:
+        number: 1 to 6, as in the paper.
+        title: without the number.
+        about: headings of the columns that say what a row is about.
+        figures: figure name to heading, in order.
+        compared_as: what the third line is: difference, ratio or verdict.
+        rows: the rows.
+        notes: lines under the table.
+        synthetic: "none", "some" or "all" of the runs behind it.
+    """
+
+    number: int
+    title: str
+    about: tuple[str, ...]
+    figures: dict[str, str]
+    compared_as: str = "difference"
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    synthetic: str = "none"
+
+    @property
+    def heading(self) -> str:
+        """The numbered title, with a warning where synthetic data are behind it."""
+        warning = {
+            "none": "",
+            "some": "SOME ROWS ARE ON SYNTHETIC DATA: ",
+            "all": "SYNTHETIC DATA, NOT THE REAL DATA SETS: ",
+        }[self.synthetic]
+        return f"Table {ROMAN[self.number - 1]}. {warning}{self.title}"
+
+
+def compare_numbers(
+    values: Sequence[float] | None,
+    printed: Printed | None,
+    decimals: int,
+    ratio: bool = False,
+) -> Comparison:
+    """Compare the mean over seeds with the printed number.
+
+    Args:
+        values: one per seed, NaN where a figure does not exist (precision without an alarm) and
+            so does not enter the mean; None if nothing was measured.
+        printed: the paper's value with a number, or None.
+        decimals: shown digits after the point; a thousands separator if 0.
+        ratio: compare as measured / printed instead of measured - printed.
+    """
+    there = [value for value in values or [] if not math.isnan(value)]
+    mean = statistics.fmean(there) if there else None
+    sd = statistics.stdev(there) if len(there) > 1 else None
+    target = printed.value if printed else None
+    compared, shown_compared = None, ""
+    if mean is not None and target is not None:
+        compared = mean / target if ratio else mean - target
+        shown_compared = f"× {compared:.2f}" if ratio else signed(compared, decimals)
+    if mean is None:
+        shown = NOTHING if values is None else "does not exist"
+    else:
+        # A mean of counts over seeds need not be whole.
+        digits = 1 if decimals == 0 and mean % 1 else decimals
+        shown = f"{mean:,.{digits}f}" + ("" if sd is None else f" ± {sd:,.{digits}f}")
+    text = printed.text if printed else ""
+    return Comparison(shown, text, shown_compared, (mean, sd, target, compared))
+
+
+def signed(value: float, decimals: int) -> str:
+    """A difference with its sign; no sign on what rounds to zero."""
+    shown = f"{value:+,.{decimals}f}"
+    return shown[1:] if float(shown.replace(",", "")) == 0 else shown
+
+
+def compare_texts(measured: str, printed: Printed | None, verdict: str = "") -> Comparison:
+    """Set a measured text beside the printed one, with a verdict of the caller's."""
+    text = printed.text if printed else ""
+    return Comparison(measured, text, verdict, (measured, None, text, verdict))
+
+
+def as_csv(table: Table) -> str:
+    """One line per row and figure, numbers unrounded, empty where nothing is measured or printed.
+
+    A table of texts alone has no column of standard deviations.
+    """
+    texts = table.compared_as == "verdict"
+    headings = ["measured", "standard_deviation", "paper", table.compared_as]
+    keep = [0, 2, 3] if texts else [0, 1, 2, 3]
+    output = io.StringIO()
+    writer = csv.writer(output, lineterminator="\n")
+    about = [re.sub(r"\W+", "_", name.lower().replace("'s", "")) for name in table.about]
+    writer.writerow([*about, "figure", *(headings[index] for index in keep)])
+    for row in table.rows:
+        for name, comparison in row.figures.items():
+            numbers = ["" if value is None else value for value in comparison.numbers]
+            writer.writerow([*row.about, name, *(numbers[index] for index in keep)])
+    return output.getvalue()
+
+
+def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines as a page shows them."""
+    names = list(table.figures)
+    if len(names) == 1:
+        lines = []
+        for row in table.rows:
+            cell = row.figures[names[0]]
+            shown = [cell.measured, cell.printed or NOTHING, cell.compared or NOTHING]
+            lines.append([*row.about, *shown])
+        headings = [table.figures[names[0]], "Paper", table.compared_as.capitalize()]
+        if not any(row.figures[names[0]].compared for row in table.rows):
+            headings, lines = headings[:-1], [line[:-1] for line in lines]
+        return [*table.about, *headings], lines
+    lines = []
+    for row in table.rows:
+        cells = [row.figures.get(name) for name in names]
+        blank = [""] * len(row.about)
+        shown = [cell.measured if cell else NOTHING for cell in cells]
+        lines.append([*row.about, "measured", *shown])
+        shown = [(cell.printed if cell else "") or NOTHING for cell in cells]
+        lines.append([*blank, "paper", *shown])
+        shown = [(cell.compared if cell else "") or NOTHING for cell in cells]
+        if any(cell and cell.compared for cell in cells):
+            lines.append([*blank, table.compared_as, *shown])
+    return [*table.about, "", *table.figures.values()], lines
+
+
+def as_markdown(table: Table, level: int = 1) -> str:
+    """Heading, table and notes; `level` is the heading's."""
+    headings, lines = page_lines(table)
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    first_figure = len(table.about) + (1 if len(table.figures) > 1 else 0)
+    numeric = table.compared_as != "verdict"
+    align = ["right" if numeric and i >= first_figure else "left" for i in range(len(headings))]
+    body = tabulate(
+        lines, headings, tablefmt="pipe", disable_numparse=True, colalign=align if lines else None
+    )
+    notes = "".join(f"\n- {note}" for note in table.notes)
+    return f"{'#' * level} {table.heading}\n\n{body}\n{notes}\n"
+
+
+def as_latex(table: Table) -> str:
+    """A `table*` environment that needs no package."""
+    headings, lines = page_lines(table)
+    columns = "l" * len(headings)
+    body = []
+    for line in lines:
+        if line[0]:
+            body.append(r"\hline")
+        body.append(" & ".join(map(_latex_text, line)) + r" \\")
+    notes = [rf"\par\footnotesize {_latex_text(note)}" for note in table.notes]
+    head = " & ".join(map(_latex_text, headings)) + r" \\"
+    return "\n".join(
+        [
+            r"\begin{table*}",
+            r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{_latex_text(table.heading.split('. ', 1)[1])}}}",
+            rf"\label{{tab:{table.number}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\hline",
+            head,
+            *body,
+            r"\hline",
+            r"\end{tabular}",
+            *notes,
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "–": "--",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

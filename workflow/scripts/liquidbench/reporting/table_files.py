@@ -1,0 +1,91 @@
+"""Tables I to VI written as CSV, Markdown and LaTeX, and all of them on one page."""
+
+from pathlib import Path
+
+from tabulate import tabulate
+
+from liquidbench.files import write_text
+from liquidbench.reporting.printed import read_printed
+from liquidbench.reporting.result_tables import benchmark_table, sepsis_table, stress_table
+from liquidbench.reporting.setting_tables import (
+    environment_table,
+    parameters_table,
+    settings_table,
+)
+from liquidbench.reporting.study import Study, title_of
+from liquidbench.reporting.table import Table, as_csv, as_latex, as_markdown
+
+BUILDERS = {
+    1: benchmark_table,
+    2: sepsis_table,
+    3: stress_table,
+    4: environment_table,
+    5: settings_table,
+    6: parameters_table,
+}
+
+
+def build_tables(study: Study, paper: str | Path) -> list[Table]:
+    """Tables I to VI.
+
+    Args:
+        study: the summaries.
+        paper: the folder of the printed numbers.
+
+    Raises:
+        InputError: a file of printed numbers is missing or broken.
+    """
+    return [build(study, read_printed(paper, number)) for number, build in BUILDERS.items()]
+
+
+def write_tables(study: Study, tables: list[Table], out: str | Path) -> None:
+    """Write `table_<n>.csv`, `.md` and `.tex` and the page `index.md` into `out`."""
+    out = Path(out)
+    for table in tables:
+        write_text(out / f"table_{table.number}.csv", as_csv(table))
+        write_text(out / f"table_{table.number}.md", as_markdown(table))
+        write_text(out / f"table_{table.number}.tex", as_latex(table))
+    write_text(out / "index.md", _page(study, tables))
+
+
+def _page(study: Study, tables: list[Table]) -> str:
+    parts = [f"# Tables{': ' + study.layout.study if study.layout.study else ''}\n"]
+    parts.append(_warning(study))
+    parts += [as_markdown(table, level=2) for table in tables]
+    parts.append(_runs(study))
+    return "\n".join(part for part in parts if part)
+
+
+def _warning(study: Study) -> str:
+    synthetic = [group.dataset for group in study.groups() if group.synthetic]
+    if not synthetic:
+        return ""
+    names = ", ".join(title_of(name) for name in dict.fromkeys(synthetic))
+    return (
+        f"> **SYNTHETIC DATA: {names}.** The figures of these data sets are measured on generated "
+        "data. They show that the workflow works, and say nothing about the real data sets.\n"
+    )
+
+
+def _runs(study: Study) -> str:
+    """Every configured run with its state, wall time and peak memory."""
+    lines = []
+    for run in study.frames["runs"].itertuples(index=False):
+        done = run.state == "finished"
+        lines.append(
+            [
+                run.directory,
+                run.state,
+                ("SYNTHETIC" if run.synthetic == "True" else run.source) if done else "–",
+                f"{run.seconds:,.1f}" if run.seconds == run.seconds else "–",
+                (
+                    f"{run.peak_memory_bytes / 2**20:,.0f}"
+                    if run.peak_memory_bytes == run.peak_memory_bytes
+                    else "–"
+                ),
+            ]
+        )
+    headings = ["Run", "State", "Data", "Seconds", "Peak memory (MiB)"]
+    align = ["left", "left", "left", "right", "right"] if lines else None
+    body = tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
+    return f"## Runs\n\n{body}\n"
