@@ -2,14 +2,11 @@
 
 import argparse
 import json
+from importlib import import_module
 
-from liquidbench.datasets import iam, nmnist, physionet, quickdraw
-from liquidbench.datasets.examples import write_examples
-from liquidbench.datasets.manifest import read_manifest
-from liquidbench.datasets.preparation import read_settings
 from liquidbench.errors import InputError, run_command
 
-DATASETS = {"iam": iam, "nmnist": nmnist, "physionet": physionet, "quickdraw": quickdraw}
+DATASETS = ("iam", "nmnist", "physionet", "quickdraw")
 
 
 def main() -> None:
@@ -22,13 +19,20 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 
-    dataset = DATASETS[arguments.dataset]
+    # Not at the top: each worker process imports this file again and needs none of it.
+    from liquidbench.datasets.examples import write_examples
+    from liquidbench.datasets.manifest import read_manifest
+    from liquidbench.datasets.preparation import read_settings
+
+    dataset = import_module(f"liquidbench.datasets.{arguments.dataset}")
     try:
         values = json.loads(arguments.settings)
     except ValueError as error:
         raise InputError("--settings", f"not valid JSON ({error})", "Give a JSON object") from None
     if not isinstance(values, dict):
         raise InputError("--settings", "not a JSON object", "Give a JSON object")
+    if arguments.threads < 1:
+        raise InputError("--threads", f"is {arguments.threads}, expected 1 or more", "Change it")
     settings = read_settings(dataset.Settings, values)
     manifest = read_manifest(arguments.manifest, arguments.dataset)
     dataset.prepare(manifest, settings, arguments.cache, arguments.threads)

@@ -1,7 +1,6 @@
 """Splits and subsets that depend on nothing but the labels and a seed."""
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from liquidbench.errors import InputError
 
@@ -25,6 +24,9 @@ def split_indices(
         InputError: the fraction is out of range or leaves a part empty, or a class has too few
             examples to stand in both parts.
     """
+    # Slow to import, and the preparation's worker processes need only `balanced_subset`.
+    from sklearn.model_selection import train_test_split
+
     targets = np.asarray(targets)
     if not 0 < test_fraction < 1:
         problem = f"is {test_fraction}, expected above 0 and below 1"

@@ -15,6 +15,9 @@ from liquidbench.errors import InputError
 
 T = TypeVar("T")
 
+# Below so many blocks a process, its start costs more than it saves.
+_BLOCKS_A_PROCESS = 8
+
 # The archive that this worker process has open; an open archive must not cross a fork.
 _members: Members | None = None
 
@@ -31,12 +34,12 @@ def map_members(
         path: the archive or folder; each process opens it once.
         function: a function of a module (or a `functools.partial` of one).
         blocks: what `function` gets; the result must not depend on how many processes there are.
-        threads: worker processes; with 1 all happens in this process.
+        threads: worker processes at most; with 1, or few blocks, all happens in this process.
 
     Raises:
         InputError: whatever `function` raises, or a worker process was killed.
     """
-    threads = min(threads, len(blocks))
+    threads = min(threads, len(blocks) // _BLOCKS_A_PROCESS)
     if threads <= 1:
         with open_members(path) as members:
             for block in blocks:

@@ -1,0 +1,215 @@
+"""The cache: what is written comes back, whole or not at all, and other files are refused."""
+
+import h5py
+import numpy as np
+import pytest
+
+from liquidbench.datasets.cache import (
+    CacheAttributes,
+    CacheWriter,
+    Sequences,
+    read_attributes,
+    read_split,
+    read_split_names,
+)
+from liquidbench.datasets.manifest import read_manifest
+from liquidbench.errors import InputError
+
+ATTRIBUTES = CacheAttributes(
+    dataset="iam",
+    source="synthetic",
+    synthetic=True,
+    task="transcription",
+    elapsed_unit="pixels",
+    feature_names=("row_0", "row_1"),
+    classes=(" ", "é"),
+    settings={"height": 2, "limit_train": None},
+    raw_sha256={"train": "ab"},
+    code_sha256="cd",
+    tallies={"cut": 1},
+)
+TEXTS = ["é", "", " é ", "日本"]
+
+
+def make_block(numbers):
+    """Sequences of the given numbers: number n has n + 1 steps, all of the value n."""
+    lengths = [n + 1 for n in numbers]
+    values = np.repeat(numbers, lengths)
+    codes = [[n] * len(TEXTS[n]) for n in numbers]
+    return Sequences(
+        inputs=np.stack([values, values], axis=1).astype(np.uint8),
+        elapsed=values.astype(np.float32) / 4,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        targets=np.array([code for text in codes for code in text], dtype=np.int64),
+        ids=np.array([f"line {n}" for n in numbers]),
+        target_offsets=np.concatenate([[0], np.cumsum([len(code) for code in codes])]),
+        texts=np.array([TEXTS[n] for n in numbers]),
+        step_targets=(values % 2).astype(np.uint8),
+        time_since_observation=values.astype(np.float32),
+    )
+
+
+def write(path, blocks=((0, 1), (2, 3))):
+    with CacheWriter(path, ATTRIBUTES) as writer:
+        for numbers in blocks:
+            writer.append("train", make_block(list(numbers)))
+        writer.count("cut", 2)
+        writer.append("test", make_block([3]))
+
+
+def assert_same(found, expected):
+    for name, values in vars(expected).items():
+        np.testing.assert_array_equal(getattr(found, name), values, err_msg=name)
+
+
+def test_what_was_appended_in_blocks_is_read_back(tmp_path):
+    write(tmp_path / "cache.h5")
+    found = read_split(tmp_path / "cache.h5", "train")
+    assert_same(found, make_block([0, 1, 2, 3]))
+    assert found.inputs.dtype == np.uint8
+    assert found.elapsed.dtype == np.float32
+    assert found.offsets.dtype == found.targets.dtype == np.int64
+    assert len(found) == 4
+    assert found.lengths.tolist() == [1, 2, 3, 4]
+    assert_same(read_split(tmp_path / "cache.h5", "test"), make_block([3]))
+    assert read_split_names(tmp_path / "cache.h5") == ("train", "test")
+
+
+def test_attributes_are_read_back_with_the_tallies_added(tmp_path):
+    write(tmp_path / "cache.h5")
+    found = read_attributes(tmp_path / "cache.h5")
+    assert vars(found) == vars(ATTRIBUTES) | {"tallies": {"cut": 3}}
+
+
+@pytest.mark.parametrize("indices", [[3, 0], [], [2, 2, 1], [0, 1, 2, 3]])
+def test_subset_equals_the_sequences_written_in_that_order(indices):
+    found = make_block([0, 1, 2, 3]).subset(np.array(indices, dtype=np.int64))
+    if indices:
+        assert_same(found, make_block(indices))
+    else:
+        assert len(found) == 0
+        assert found.inputs.shape == (0, 2)
+        assert found.offsets.tolist() == [0]
+
+
+def test_subset_without_optional_arrays():
+    block = make_block([0, 1, 2])
+    plain = Sequences(
+        block.inputs, block.elapsed, block.offsets, np.array([7, 8, 9]), block.ids
+    ).subset(np.array([2, 0]))
+    assert plain.targets.tolist() == [9, 7]
+    assert plain.texts is plain.step_targets is plain.target_offsets is None
+
+
+def test_the_same_sequences_give_the_same_bytes(tmp_path):
+    write(tmp_path / "a.h5")
+    write(tmp_path / "b.h5")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_nothing_remains_of_a_write_that_failed(tmp_path):
+    with (
+        pytest.raises(RuntimeError, match="on the way"),
+        CacheWriter(tmp_path / "cache.h5", ATTRIBUTES) as writer,
+    ):
+        writer.append("train", make_block([1]))
+        raise RuntimeError("on the way")
+    with (
+        pytest.raises(ValueError, match="without any"),
+        CacheWriter(tmp_path / "cache.h5", ATTRIBUTES),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_block_that_does_not_fit_together_is_refused(tmp_path):
+    block = make_block([1])
+    block.offsets[-1] = 5
+    with (
+        pytest.raises(ValueError, match="offsets"),
+        CacheWriter(tmp_path / "cache.h5", ATTRIBUTES) as writer,
+    ):
+        writer.append("train", block)
+
+
+def change_version(file):
+    file.attrs["schema_version"] = 2
+
+
+def drop_attribute(file):
+    del file.attrs["classes"]
+
+
+def break_attribute(file):
+    file.attrs["classes"] = "[1,"
+
+
+def drop_array(file):
+    del file["train/elapsed"]
+
+
+def break_offsets(file):
+    file["train/offsets"][2] = 1000
+
+
+def unknown_task(file):
+    file.attrs["task"] = "divination"
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (change_version, "schema_version is 2, expected 1"),
+        (drop_attribute, "no attribute 'classes'"),
+        (break_attribute, "'classes' is not JSON"),
+        (drop_array, "lacks the arrays elapsed"),
+        (break_offsets, "offsets do not lead"),
+        (unknown_task, "'divination'"),
+    ],
+)
+def test_a_damaged_cache_is_refused(tmp_path, damage, message):
+    write(tmp_path / "cache.h5")
+    with h5py.File(tmp_path / "cache.h5", "r+") as file:
+        damage(file)
+    with pytest.raises(InputError, match=message) as caught:
+        read_split(tmp_path / "cache.h5", "train")
+    assert "cache.h5" in caught.value.where
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "cache.h5"
+    with pytest.raises(InputError, match="no such file"):
+        read_attributes(path)
+    write(path)
+    with pytest.raises(InputError, match="no group 'all', only train, test"):
+        read_split(path, "all")
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match="not a readable HDF5 file"):
+        read_split(path, "train")
+    with h5py.File(path, "w"):
+        pass
+    with pytest.raises(InputError, match="schema_version is None"):
+        read_attributes(path)
+
+
+def test_a_manifest_finds_what_is_wrong(tmp_path):
+    path = tmp_path / "manifest.json"
+    with pytest.raises(InputError, match="no such file"):
+        read_manifest(path, "iam")
+    path.write_text('{"dataset": "iam"}')
+    with pytest.raises(InputError, match="not a manifest"):
+        read_manifest(path, "iam")
+    start = '{"dataset": "iam", "source": "mirror", "synthetic": false, "files": '
+    path.write_text(start + '[{"role": "train", "path": "x", "bytes": 3, "sha256": ""}]}')
+    with pytest.raises(InputError, match="is of the data set 'iam', expected 'nmnist'"):
+        read_manifest(path, "nmnist")
+    with pytest.raises(InputError, match="no such file or folder"):
+        read_manifest(path, "iam")
+    (tmp_path / "x").write_text("four")
+    with pytest.raises(InputError, match="has 4 bytes, 3 when"):
+        read_manifest(path, "iam")
+    (tmp_path / "x").write_text("abc")
+    manifest = read_manifest(path, "iam")
+    assert manifest.file("train").path == tmp_path / "x"
+    with pytest.raises(InputError, match="no file for 'test', only: train"):
+        manifest.file("test")
