@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 from threadpoolctl import threadpool_limits
 
+import synthesise
 from liquidbench.datasets.synthetic import iam, nmnist, physionet, quickdraw, strokes
 from liquidbench.datasets.synthetic.stroke_font import GLYPHS
 from liquidbench.errors import InputError
@@ -112,10 +113,11 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("dataset", GENERATORS)
-def test_command_writes_the_files_and_a_manifest_of_them(dataset, tmp_path):
+def test_command_writes_the_files_and_a_manifest_of_them(dataset, tmp_path, monkeypatch):
     manifest = tmp_path / dataset / "manifest.json"
-    command = [sys.executable, SCRIPT, "--dataset", dataset, "--out", manifest]
-    subprocess.run([*command, "--options", json.dumps(SMALL[dataset])], check=True)
+    arguments = ["--dataset", dataset, "--out", str(manifest), "--options"]
+    monkeypatch.setattr(sys, "argv", ["synthesise.py", *arguments, json.dumps(SMALL[dataset])])
+    synthesise.main()
     content = json.loads(manifest.read_text())
     assert (content["dataset"], content["source"], content["synthetic"]) == (
         dataset,
@@ -160,13 +162,20 @@ def test_bad_options_are_named_and_nothing_is_written(dataset, options, message,
 
 
 @pytest.mark.parametrize("options", ["{", "[1]", '{"patients": 3}'])
-def test_command_stops_on_bad_options_with_one_line(options, tmp_path):
+def test_command_refuses_bad_options_and_writes_nothing(options, tmp_path, monkeypatch):
     manifest = tmp_path / "manifest.json"
-    manifest.write_text("of an earlier run")
-    command = [sys.executable, SCRIPT, "--dataset", "physionet", "--out", manifest]
-    ended = subprocess.run([*command, "--options", options], capture_output=True, text=True)
+    arguments = ["--dataset", "physionet", "--out", str(manifest), "--options", options]
+    monkeypatch.setattr(sys, "argv", ["synthesise.py", *arguments])
+    with pytest.raises(InputError):
+        synthesise.main()
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_stops_with_one_line(tmp_path):
+    command = [sys.executable, SCRIPT, "--dataset", "iam", "--out", tmp_path / "manifest.json"]
+    ended = subprocess.run([*command, "--options", "{"], capture_output=True, text=True)
     assert ended.returncode == 1
-    assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("error: --options") and ended.stderr.count("\n") == 1
 
 
 # N-MNIST
@@ -313,10 +322,14 @@ def test_simplification_leaves_no_point_farther_than_the_tolerance():
     places = [int(np.flatnonzero((stroke == point).all(axis=1))[0]) for point in kept]
     assert places == sorted(places) and (places[0], places[-1]) == (0, 199)
     for first, last in pairwise(places):
-        (x1, y1), (x2, y2) = stroke[first], stroke[last]
-        for x, y in stroke[first:last]:
-            distance = abs((y2 - y1) * (x - x1) - (x2 - x1) * (y - y1))
-            assert distance / math.dist((x1, y1), (x2, y2)) <= 2.0 + 1e-9
+        segment = np.linspace(stroke[first], stroke[last], 2_000)
+        for point in stroke[first:last]:
+            assert np.hypot(*(segment - point).T).min() <= 2.0 + 0.01
+
+
+def test_simplification_keeps_the_point_where_the_pen_turns_back():
+    there_and_back = np.array([[0.0, 0.0], [3.0, 0.0], [9.0, 0.0], [5.0, 0.0]])
+    assert strokes.simplified(there_and_back, 2.0).tolist() == [[0, 0], [9, 0], [5, 0]]
 
 
 def test_simplification_of_a_closed_stroke_keeps_its_shape():

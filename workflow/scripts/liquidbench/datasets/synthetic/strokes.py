@@ -91,8 +91,8 @@ def unsteady(stroke: np.ndarray, amount: float, random: np.random.Generator) -> 
 def simplified(stroke: np.ndarray, tolerance: float) -> np.ndarray:
     """The Ramer-Douglas-Peucker simplification of a stroke (points, 2).
 
-    Keeps the two ends and, between kept points, the farthest point from their line as long as
-    it is farther than `tolerance`.
+    Keeps the two ends and, between kept points, the farthest point from the segment that joins
+    them as long as it is farther than `tolerance`.
     """
     kept = np.zeros(len(stroke), dtype=bool)
     kept[[0, -1]] = True
@@ -103,13 +103,10 @@ def simplified(stroke: np.ndarray, tolerance: float) -> np.ndarray:
             continue
         along = stroke[last] - stroke[first]
         offset = stroke[first + 1 : last] - stroke[first]
-        length = np.hypot(*along)
-        # A closed span has no line: distances are to its one end point.
-        distance = (
-            np.abs(along[0] * offset[:, 1] - along[1] * offset[:, 0]) / length
-            if length > 0
-            else np.hypot(*offset.T)
-        )
+        # To the segment, not to its endless line: where the pen overshoots and comes back, the
+        # turning point lies on that line and would be lost.
+        place = (offset @ along / max(along @ along, 1e-12)).clip(0, 1)
+        distance = np.hypot(*(offset - place[:, None] * along).T)
         farthest = int(distance.argmax())
         if distance[farthest] > tolerance:
             middle = first + 1 + farthest
