@@ -16,6 +16,7 @@ from liquidbench import configuration
 from liquidbench.configuration import Run
 from liquidbench.errors import InputError
 from liquidbench.files import sha256_of_code, sha256_of_file
+from liquidbench.stages import parts_of
 
 try:
     configuration.check(config, Path(workflow.basedir, "workflow/schemas/config.schema.yaml"))
@@ -52,12 +53,12 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-def code_of(script, *parts):
+def code_of(script, stage, dataset=None):
     """What a rule's results depend on besides its files: the script and the library parts that it uses.
 
     Snakemake does not notice a change in an imported module; as a parameter the sums make it rerun the rule.
     """
-    return sha256_of_file(SCRIPTS / script), sha256_of_code(*parts)
+    return sha256_of_file(SCRIPTS / script), sha256_of_code(*parts_of(stage, dataset))
 
 
 def as_json(value):

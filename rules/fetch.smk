@@ -25,14 +25,7 @@ rule fetch:
         ),
         options=lambda wildcards: as_json(configuration.fetch_options(config, wildcards.dataset)),
         sources=str(Path(workflow.basedir, "resources/sources.yaml")),
-        code=code_of(
-            "fetch.py",
-            "datasets/archives.py",
-            "datasets/download.py",
-            "datasets/mirror.py",
-            "datasets/sources.py",
-            "datasets/transfer.py",
-        ),
+        code=code_of("fetch.py", "fetch"),
     shell:
         "python {SCRIPTS:q}/fetch.py --dataset {wildcards.dataset} --source {params.source}"
         " --mirror {params.mirror:q} --options {params.options:q}"
@@ -55,7 +48,7 @@ rule synthesise:
         options=lambda wildcards: as_json(
             configuration.synthesis_options(config, wildcards.dataset)
         ),
-        code=code_of("synthesise.py", "datasets/synthetic"),
+        code=code_of("synthesise.py", "synthesise"),
     shell:
         "python {SCRIPTS:q}/synthesise.py --dataset {wildcards.dataset}"
         " --options {params.options:q} --out {output:q} 2>&1 | tee {log:q}"

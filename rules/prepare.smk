@@ -19,17 +19,7 @@ rule prepare:
         runtime=60,
     params:
         settings=lambda wildcards: as_json(config["datasets"][wildcards.dataset]["prepare"]),
-        code=lambda wildcards: code_of(
-            "prepare.py",
-            "datasets/archives.py",
-            "datasets/cache.py",
-            "datasets/examples.py",
-            "datasets/manifest.py",
-            "datasets/preparation.py",
-            "datasets/splits.py",
-            "datasets/workers.py",
-            f"datasets/{wildcards.dataset}.py",
-        ),
+        code=lambda wildcards: code_of("prepare.py", "prepare", wildcards.dataset),
     shell:
         "python {SCRIPTS:q}/prepare.py --dataset {wildcards.dataset} --manifest {input:q}"
         " --settings {params.settings:q} --cache {output.cache:q}"

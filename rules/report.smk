@@ -59,7 +59,7 @@ rule summary:
         results=RESULTS,
         expected=EXPECTED_RUNS,
         out=f"{RESULTS}/summary",
-        code=code_of("summarise.py", "reporting"),
+        code=code_of("summarise.py", "report"),
     shell:
         "python {SCRIPTS:q}/summarise.py --results {params.results:q}"
         " --expected {params.expected:q} --out {params.out:q} 2>&1 | tee {log:q}"
@@ -82,7 +82,7 @@ rule tables:
         paper=str(Path(workflow.basedir, "resources/paper")),
         layout=LAYOUT,
         out=f"{REPORTS}/tables",
-        code=code_of("tables.py", "reporting"),
+        code=code_of("tables.py", "report"),
     shell:
         "python {SCRIPTS:q}/tables.py --summary {params.summary:q} --paper {params.paper:q}"
         " --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"
@@ -110,7 +110,7 @@ rule figures:
         runs=EXPECTED_RUNS,
         layout=LAYOUT,
         out=f"{REPORTS}/figures",
-        code=code_of("figures.py", "reporting"),
+        code=code_of("figures.py", "report"),
     shell:
         "python {SCRIPTS:q}/figures.py --summary {params.summary:q} --results {params.results:q}"
         " --runs {params.runs:q} --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"

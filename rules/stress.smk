@@ -25,14 +25,7 @@ rule stress:
         ),
         run=lambda wildcards, input: os.path.dirname(input.weights),
         device=config["device"],
-        code=code_of(
-            "stress.py",
-            "datasets/cache.py",
-            "datasets/splits.py",
-            "models",
-            "training",
-            "evaluation/corruptions.py",
-        ),
+        code=code_of("stress.py", "stress"),
     shell:
         "python {SCRIPTS:q}/stress.py --cache {input.cache:q} --run {params.run:q}"
         " --settings {params.settings:q} --device {params.device} --threads {threads}"

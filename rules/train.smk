@@ -21,14 +21,7 @@ rule train:
         settings=lambda wildcards: as_json(configuration.run_settings(config, run_of(wildcards))),
         directory=lambda wildcards, output: os.path.dirname(output[0]),
         device=config["device"],
-        code=code_of(
-            "train.py",
-            "datasets/cache.py",
-            "datasets/splits.py",
-            "models",
-            "training",
-            "evaluation/metrics.py",
-        ),
+        code=code_of("train.py", "train"),
     shell:
         "python {SCRIPTS:q}/train.py --cache {input:q} --dataset {wildcards.dataset}"
         " --protocol {wildcards.protocol} --model {wildcards.model} --seed {wildcards.seed}"

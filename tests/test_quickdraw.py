@@ -69,14 +69,14 @@ def test_drawings_left_out_and_cut(tmp_path):
     ]
     manifest = make_raw(tmp_path, bird=birds, car=[line(TWO_STROKES)])
     found = prepare(tmp_path, manifest, per_category=4)
-    assert found.ids.tolist() == ["3", "4", "car:1"]
-    assert found.lengths.tolist() == [4, 4, 4]
+    assert found.ids.tolist() == ["1", "3", "4", "car:1"]
+    assert found.recognized.tolist() == [0, 1, 1, 1]
+    assert found.lengths.tolist() == [4, 4, 4, 4]
     # The stroke goes on beyond the cut: its last point is gone, and no pen-up takes its place.
     assert found.inputs[:4, 4].tolist() == [0, 0, 1, 0]
     tallies = read_attributes(tmp_path / "cache.h5").tallies
-    assert tallies == {"not_recognized": 1, "too_short": 1, "cut": 3, "clock_backwards": 0}
-    everything = prepare(tmp_path, manifest, per_category=4, recognized_only=False)
-    assert everything.ids.tolist() == ["1", "3", "4", "car:1"]
+    assert tallies == {"too_short": 1, "cut": 4, "clock_backwards": 0}
+    assert found.subset(np.array([3, 0])).recognized.tolist() == [1, 0]
 
 
 def test_five_points_or_fewer_are_left_out_by_default():
@@ -145,7 +145,6 @@ def test_an_empty_category_is_refused(tmp_path):
         {"categories": ["bird"]},
         {"categories": ["bird", "bird"]},
         {"categories": "bird"},
-        {"recognized_only": 1},
         {"variant": "full"},
         {"minimum_points": 0},
     ],
@@ -192,9 +191,10 @@ def test_real_drawings(tmp_path):
         for text in file.path.read_text().splitlines():
             record = json.loads(text)
             points = sum(len(stroke[0]) for stroke in record["drawing"])
-            if record["recognized"] and points > 5:
-                expected.append((record["key_id"], min(points, 100)))
-    assert list(zip(found.ids.tolist(), found.lengths.tolist(), strict=True)) == expected
+            if points > 5:
+                expected.append((record["key_id"], min(points, 100), record["recognized"]))
+    got = zip(found.ids.tolist(), found.lengths.tolist(), found.recognized.tolist(), strict=True)
+    assert list(got) == expected
 
 
 @needs_mirror

@@ -42,6 +42,7 @@ class Sequences:
         step_targets: (steps,), uint8: physionet only, the label of each hour.
         time_since_observation: (steps,), float32: physionet only, hours since the last earlier
             hour with any vital or laboratory value.
+        recognized: (examples,), uint8: quickdraw only, whether the game knew the drawing.
     """
 
     inputs: np.ndarray
@@ -53,6 +54,7 @@ class Sequences:
     texts: np.ndarray | None = None
     step_targets: np.ndarray | None = None
     time_since_observation: np.ndarray | None = None
+    recognized: np.ndarray | None = None
 
     def __len__(self) -> int:
         """The number of sequences."""
@@ -83,6 +85,7 @@ class Sequences:
             time_since_observation=(
                 None if self.time_since_observation is None else self.time_since_observation[steps]
             ),
+            recognized=None if self.recognized is None else self.recognized[indices],
         )
 
 
@@ -208,6 +211,9 @@ class CacheWriter:
             _write(group, "offsets", offsets_of(lengths))
             _write(group, "targets", np.concatenate([block.targets for block in blocks]))
             _write_strings(group, "ids", [str(i) for block in blocks for i in block.ids])
+            if blocks[0].recognized is not None:
+                recognized = np.concatenate([block.recognized for block in blocks])
+                _write(group, "recognized", recognized, np.uint8)
             if blocks[0].target_offsets is not None:
                 counts = np.concatenate([np.diff(block.target_offsets) for block in blocks])
                 _write(group, "target_offsets", offsets_of(counts))
@@ -234,8 +240,10 @@ def _append_steps(group: h5py.Group, name: str, values: np.ndarray) -> None:
     array[start:] = values
 
 
-def _write(group: h5py.Group, name: str, values: np.ndarray) -> None:
-    group.create_dataset(name, data=values.astype(np.int64), compression="gzip", shuffle=True)
+def _write(
+    group: h5py.Group, name: str, values: np.ndarray, kind: type[np.integer] = np.int64
+) -> None:
+    group.create_dataset(name, data=values.astype(kind), compression="gzip", shuffle=True)
 
 
 def _write_strings(group: h5py.Group, name: str, values: list[str]) -> None:
@@ -349,6 +357,8 @@ def _misfit(sequences: Sequences) -> str | None:
         return f"target_offsets do not lead over {len(sequences.targets)} character codes"
     if sequences.texts is not None and len(sequences.texts) != examples:
         return f"{len(sequences.texts)} texts for {examples} sequences"
+    if sequences.recognized is not None and len(sequences.recognized) != examples:
+        return f"recognized has {len(sequences.recognized)} entries for {examples} sequences"
     for name in _STEP_ARRAYS:
         values = getattr(sequences, name)
         if values is not None and len(values) != steps:

@@ -8,6 +8,7 @@ from liquidbench.datasets.cache import CacheAttributes
 from liquidbench.datasets.manifest import Manifest
 from liquidbench.errors import InputError
 from liquidbench.files import sha256_of_code
+from liquidbench.stages import parts_of
 
 S = TypeVar("S")
 
@@ -57,13 +58,6 @@ def check_names(key: str, value: Any, *, at_least: int) -> None:
         raise InputError(key, f"is {value!r}, expected {expected}", "Change the configuration")
 
 
-def code_parts(dataset: str) -> tuple[str, ...]:
-    """The library parts that decide the content of a data set's cache, for `sha256_of_code`."""
-    shared = ("archives", "cache", "manifest", "preparation", "splits", "workers")
-    modules = (*shared, dataset, "examples")
-    return ("errors.py", "files.py", *(f"datasets/{name}.py" for name in modules))
-
-
 def cache_attributes(
     manifest: Manifest,
     settings: Any,
@@ -85,5 +79,5 @@ def cache_attributes(
         classes=classes,
         settings=asdict(settings),
         raw_sha256={role: manifest.file(role).sha256 for role in roles},
-        code_sha256=sha256_of_code(*code_parts(manifest.dataset)),
+        code_sha256=sha256_of_code(*parts_of("prepare", manifest.dataset)),
     )

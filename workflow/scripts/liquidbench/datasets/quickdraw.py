@@ -41,8 +41,6 @@ class Settings:
         per_category: lines that are read from the start of each file.
         maximum_points: longer drawings are cut to their first so many points.
         minimum_points: drawings with fewer points are left out.
-        recognized_only: leave out drawings that the game did not recognize; a drawing that
-            does not say counts as recognized.
         variant: ``simplified`` or ``raw``, the set that the files are of.
     """
 
@@ -50,7 +48,6 @@ class Settings:
     per_category: int = 5000
     maximum_points: int = 100
     minimum_points: int = 6
-    recognized_only: bool = True
     variant: str = "simplified"
 
     def __post_init__(self) -> None:
@@ -58,7 +55,6 @@ class Settings:
         check_count("quickdraw.per_category", self.per_category)
         check_count("quickdraw.maximum_points", self.maximum_points)
         check_count("quickdraw.minimum_points", self.minimum_points)
-        check_choice("quickdraw.recognized_only", self.recognized_only, (True, False))
         check_choice("quickdraw.variant", self.variant, ("simplified", "raw"))
 
 
@@ -72,6 +68,7 @@ class Drawing:
             that the longer side of their own box is 255.
         stroke: (points,), int64, number of the stroke, from 0.
         time: (points,), float64, milliseconds; None in the simplified set.
+        recognized: whether the game knew the drawing; one that does not say counts as recognized.
     """
 
     id: str
@@ -79,6 +76,7 @@ class Drawing:
     y: np.ndarray
     stroke: np.ndarray
     time: np.ndarray | None
+    recognized: bool
 
 
 def read_drawings(
@@ -90,7 +88,7 @@ def read_drawings(
         path: the `.ndjson` file.
         category: its category.
         settings: see `Settings`.
-        tallies: gets ``not_recognized`` and ``too_short``, the numbers of drawings left out.
+        tallies: gets ``too_short``, the number of drawings left out.
 
     Raises:
         InputError: a line is no drawing of the category and the variant.
@@ -103,11 +101,10 @@ def read_drawings(
             if not isinstance(recognized, bool):
                 problem = f"`recognized` is {recognized!r}, expected true or false"
                 raise InputError(where, problem, _BROKEN)
-            if settings.recognized_only and not recognized:
-                tallies["not_recognized"] = tallies.get("not_recognized", 0) + 1
-                continue
             name = str(record.get("key_id", f"{category}:{number}"))
-            drawing = _drawing(name, record.get("drawing"), settings.variant, where)
+            drawing = _drawing(
+                name, record.get("drawing"), recognized, settings.variant, where
+            )
             if len(drawing.x) < settings.minimum_points:
                 tallies["too_short"] = tallies.get("too_short", 0) + 1
                 continue
@@ -127,7 +124,7 @@ def _record(line: bytes, category: str, where: str) -> dict[str, Any]:
     return record
 
 
-def _drawing(name: str, strokes: Any, variant: str, where: str) -> Drawing:
+def _drawing(name: str, strokes: Any, recognized: bool, variant: str, where: str) -> Drawing:
     arrays = {"simplified": 2, "raw": 3}[variant]
     if not isinstance(strokes, list) or not strokes:
         raise InputError(where, "has no list of strokes in `drawing`", _BROKEN)
@@ -148,11 +145,11 @@ def _drawing(name: str, strokes: Any, variant: str, where: str) -> Drawing:
     stroke_numbers = np.repeat(np.arange(len(strokes)), lengths)
     if variant == "raw":
         x, y = _to_box(points[:2])
-        return Drawing(name, x, y, stroke_numbers, points[2])
+        return Drawing(name, x, y, stroke_numbers, points[2], recognized)
     if points.size and (points.min() < 0 or points.max() > SIDE):
         problem = f"coordinates from {points.min():g} to {points.max():g}, expected 0 to 255"
         raise InputError(where, problem, _BROKEN)
-    return Drawing(name, points[0], points[1], stroke_numbers, None)
+    return Drawing(name, points[0], points[1], stroke_numbers, None, recognized)
 
 
 def _to_box(points: np.ndarray) -> np.ndarray:
@@ -188,8 +185,7 @@ def encode_drawing(drawing: Drawing, maximum_points: int) -> tuple[np.ndarray, n
 def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: int) -> None:
     """Prepare QuickDraw: the one group `all`, a step a point.
 
-    Tallies count the drawings left out (``not_recognized``, ``too_short``), those ``cut`` to
-    the most points, and the ``clock_backwards`` steps of raw drawings.
+    Tallies count the drawings left out (``too_short``), those ``cut`` to the most points, and the ``clock_backwards`` steps of raw drawings.
 
     Args:
         manifest: a file for each category.
@@ -229,7 +225,7 @@ def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: 
                 raise InputError(
                     path,
                     f"no drawing is left of the category {category!r} ({tallies or 'no line'})",
-                    "Fetch the file again, or change minimum_points or recognized_only",
+                    "Fetch the file again, or change minimum_points",
                 )
             for name, amount in tallies.items():
                 writer.count(name, amount)
@@ -243,4 +239,5 @@ def _encode_block(drawings: list[Drawing], target: int, maximum_points: int) -> 
         offsets=offsets_of([len(features) for features, _ in encoded]),
         targets=np.full(len(drawings), target, dtype=np.int64),
         ids=np.array([drawing.id for drawing in drawings]),
+        recognized=np.array([drawing.recognized for drawing in drawings], dtype=np.uint8),
     )

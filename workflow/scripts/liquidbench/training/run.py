@@ -14,14 +14,13 @@ from safetensors.torch import load_file, save_file
 from liquidbench.errors import InputError
 from liquidbench.files import read_json, sha256_of_code, sha256_of_file, write_json, written_whole
 from liquidbench.models.sequence_model import SequenceModel, describe
+from liquidbench.stages import parts_of
 from liquidbench.training import inputs
 from liquidbench.training.batches import make_batch
 from liquidbench.training.device import keep_freed_memory, make_deterministic
 from liquidbench.training.loop import Epoch, evaluate, train
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
 from liquidbench.training.tasks import Task, task_of
-
-CODE = ("datasets/cache.py", "datasets/splits.py", "models", "training", "evaluation/metrics.py")
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def train_run(request: RunRequest, out: Path, device: torch.device, threads: int
             "parameters": model.parameter_counts(),
             "settings": request.settings,
             "cache_sha256": sha256_of_file(request.cache),
-            "code_sha256": sha256_of_code(*CODE),
+            "code_sha256": sha256_of_code(*parts_of("train")),
         },
     )
 

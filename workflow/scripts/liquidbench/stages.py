@@ -1,0 +1,32 @@
+"""Which parts of the library decide the results of each stage.
+
+Rules name the content sum of these parts as a parameter, so that a change in one reruns its users, and results keep
+it as provenance. Imports nothing: the Snakefile reads this too.
+"""
+
+_SHARED = ("errors.py", "files.py")
+_READING_CACHES = ("datasets/cache.py", "datasets/splits.py")
+_PARTS = {
+    "fetch": tuple(
+        f"datasets/{name}.py" for name in ("archives", "download", "mirror", "sources", "transfer")
+    ),
+    "synthesise": ("datasets/synthetic",),
+    "prepare": tuple(
+        f"datasets/{name}.py"
+        for name in ("archives", "cache", "examples", "manifest", "preparation", "splits", "workers")
+    ),
+    "train": (*_READING_CACHES, "models", "training", "evaluation/metrics.py"),
+    "stress": (*_READING_CACHES, "models", "training", "evaluation"),
+    "report": ("reporting",),
+}
+
+
+def parts_of(stage: str, dataset: str | None = None) -> tuple[str, ...]:
+    """The parts that a stage's results depend on, for `liquidbench.files.sha256_of_code`.
+
+    Args:
+        stage: fetch, synthesise, prepare, train, stress or report.
+        dataset: for `prepare`, the data set, whose own reader counts too.
+    """
+    own = (f"datasets/{dataset}.py",) if stage == "prepare" else ()
+    return (*_SHARED, *_PARTS[stage], *own)
