@@ -17,6 +17,12 @@ PARTS = {"encoder": "Encoder", "core": "Core", "head": "Head"}
 FILLS = {"encoder": "#E8F1F8", "core": "#FCE9DC", "head": "#E3F3EC"}
 EDGES = {"encoder": style.BLUE, "core": style.VERMILION, "head": style.GREEN}
 
+POOLINGS = {
+    "mean": "Mean over the valid steps",
+    "mean_with_padding": "Mean over all steps, padding included",
+    "last": "Last valid step",
+}
+
 # All lengths in inches.
 COLUMN, BOX = 4.3, 3.9
 LINE, PADDING, ARROW, MARGIN = 0.2, 0.12, 0.4, 0.35
@@ -25,13 +31,13 @@ CHARACTERS = 38
 
 @dataclass(frozen=True)
 class Module:
-    """One module that ran: its part, a line of text, its output shape and its parameters."""
+    """One module that ran: its part, what it is, its output shape and its parameters."""
 
     part: str
-    name: str
     type: str
     output_shape: tuple[Any, ...]
     parameters: int
+    details: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class _Box:
             first, *others = textwrap.wrap(module.type, CHARACTERS, subsequent_indent="  ") or [""]
             lines.append((first, f"{module.parameters:,}" if module.parameters else ""))
             lines += [(text, "") for text in others]
+            lines += [(text, "") for text in textwrap.wrap(module.details, CHARACTERS)]
         return lines
 
     @property
@@ -65,32 +72,45 @@ class _Box:
         return len(self.lines) * LINE + 2 * PADDING
 
 
-def read_architecture(path: str | Path, heading: str) -> Architecture:
+def read_architecture(path: str | Path, heading: str, core_options: str = "") -> Architecture:
     """Read an `architecture.json`.
+
+    Args:
+        path: the file.
+        heading: what to write above the drawing.
+        core_options: the options of the core, which its module's name does not tell.
 
     Raises:
         InputError: missing, not JSON, or not of the described form.
     """
     content = read_json(path)
     try:
-        modules = tuple(
+        modules = [
             Module(
-                str(item["part"]),
-                str(item["name"]),
-                str(item["type"]),
-                tuple(item["output_shape"]),
-                int(item["parameters"]),
+                part=str(item["part"]),
+                type=str(item["type"]),
+                output_shape=tuple(item["output_shape"]),
+                parameters=int(item["parameters"]),
+                details=core_options if item["part"] == "core" else "",
             )
             for item in content["modules"]
-        )
+        ]
         shape = tuple(content["input_shape"])
-    except (KeyError, TypeError, ValueError) as error:
+        pooling = str(content.get("pooling", "none"))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(path, f"not as described ({error!r})", REMAKE) from None
-    unknown = {module.part for module in modules} - set(PARTS)
-    if unknown or not modules:
-        found = f"unknown parts: {', '.join(sorted(unknown))}" if unknown else "no modules"
+    parts = [module.part for module in modules]
+    unknown = set(parts) - set(PARTS)
+    if unknown or "core" not in parts:
+        found = f"unknown parts: {', '.join(sorted(unknown))}" if unknown else "no core"
         raise InputError(path, found, REMAKE)
-    return Architecture(heading, shape, modules)
+    if pooling != "none":
+        # Pooling is a step of the model without a module of its own.
+        after = len(parts) - parts[::-1].index("core")
+        batch, *_, width = modules[after - 1].output_shape
+        name = POOLINGS.get(pooling, pooling)
+        modules.insert(after, Module("head", name, (batch, width), 0))
+    return Architecture(heading, shape, tuple(modules))
 
 
 def shape_text(shape: tuple[Any, ...]) -> str:
@@ -109,9 +129,7 @@ def _boxes(architecture: Architecture) -> list[_Box]:
     return [_Box(modules[0].part, tuple(modules)) for modules in boxes]
 
 
-def architecture_figure(
-    title: str, architectures: list[Architecture], synthetic: bool
-) -> Figure:
+def architecture_figure(title: str, architectures: list[Architecture], synthetic: bool) -> Figure:
     """Draw models side by side, data flowing down; their parts start at the same heights.
 
     Every arrow is labelled with the shape of the tensor that it carries; numbers in the boxes are
@@ -119,9 +137,7 @@ def architecture_figure(
     """
     columns = [_boxes(architecture) for architecture in architectures]
     needed = {
-        part: max(
-            sum(box.height + ARROW for box in boxes if box.part == part) for boxes in columns
-        )
+        part: max(sum(box.height + ARROW for box in boxes if box.part == part) for boxes in columns)
         for part in PARTS
     }
     height = sum(needed.values()) + 0.75 + ARROW + 0.35
@@ -164,7 +180,13 @@ def _draw_column(
     axes.text(middle, height - 0.2, architecture.heading, ha="center", va="center", fontsize=11)
     below = height - 0.45
     axes.text(
-        middle, below, f"{total:,} parameters", ha="center", va="center", color=style.GREY, fontsize=9
+        middle,
+        below,
+        f"{total:,} parameters",
+        ha="center",
+        va="center",
+        color=style.GREY,
+        fontsize=9,
     )
     y, shape = height - 0.6, architecture.input_shape
     start = height - 0.75 - ARROW
@@ -177,7 +199,10 @@ def _draw_column(
             top = y - ARROW
         start -= needed[part]
     axes.annotate(
-        "", (middle, y - ARROW * 0.8), (middle, y), arrowprops={"arrowstyle": "-|>", "color": style.GREY}
+        "",
+        (middle, y - ARROW * 0.8),
+        (middle, y),
+        arrowprops={"arrowstyle": "-|>", "color": style.GREY},
     )
     axes.text(middle + 0.1, y - ARROW / 2, shape_text(shape), va="center", fontsize=8.5)
 
@@ -201,4 +226,6 @@ def _draw_box(axes, box: _Box, left: float, top: float) -> None:
     for index, (text, count) in enumerate(box.lines):
         y = top - PADDING - LINE * (index + 0.5)
         axes.text(left + 0.12, y, text, va="center", fontsize=9, parse_math=False)
-        axes.text(left + BOX - 0.12, y, count, ha="right", va="center", fontsize=8.5, color=style.GREY)
+        axes.text(
+            left + BOX - 0.12, y, count, ha="right", va="center", fontsize=8.5, color=style.GREY
+        )

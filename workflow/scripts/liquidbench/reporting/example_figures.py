@@ -10,6 +10,8 @@ from liquidbench.errors import InputError
 from liquidbench.reporting import style
 
 Example = dict[str, np.ndarray]
+# A figure with its title and its caption.
+Drawn = tuple[Figure, str, str]
 
 SENSOR = 34  # N-MNIST: pixels per side; events outside are noise of the recording
 SLICES = 10
@@ -50,8 +52,13 @@ def _text(example: Example, name: str) -> str:
     return str(example[name].item())
 
 
-def recording_figure(path: str | Path) -> tuple[Figure, str]:
-    """Figure 1: one N-MNIST recording, accumulated and in time slices. Returns also the caption."""
+def _who(example: Example) -> str:
+    """The example's id, and where it comes from."""
+    return f"{_text(example, 'id')} ({_text(example, 'source')})"
+
+
+def recording_figure(path: str | Path) -> Drawn:
+    """Figure 1: one N-MNIST recording, accumulated and in time slices."""
     example = read_example(path, ["x", "y", "polarity", "time", "label", "id"])
     inside = (example["x"] < SENSOR) & (example["y"] < SENSOR)
     x, y, on, time = (example[name][inside] for name in ("x", "y", "polarity", "time"))
@@ -59,7 +66,7 @@ def recording_figure(path: str | Path) -> tuple[Figure, str]:
     time = time.astype(np.int64)
     label = _text(example, "label")
     title = f"Figure 1. An N-MNIST recording of the digit {label}"
-    figure = style.new_figure(10, 5.6, title, bool(example["synthetic"]))
+    figure = style.new_figure(10, 4.9, title, bool(example["synthetic"]))
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.45, 1])
     panels = [("All events", slice(None), style.GREYS), ("ON events", on, style.BLUES)]
     panels.append(("OFF events", ~on, style.REDS))
@@ -71,11 +78,11 @@ def recording_figure(path: str | Path) -> tuple[Figure, str]:
         top.colorbar(image, ax=axes, shrink=0.85, label="events per pixel")
     _draw_slices(bottom, x, y, on, time)
     caption = (
-        f"Recording {_text(example, 'id')} ({_text(example, 'source')}). Top: events per pixel over "
-        "the whole recording, all, ON and OFF. Bottom: the same recording in ten equal time slices; "
-        "blue where ON events prevail, red where OFF events do."
+        f"Recording {_who(example)}. Top: events per pixel over the whole recording, all, ON and "
+        "OFF. Bottom: the same in ten equal time slices, blue where ON events prevail and red where "
+        "OFF events do."
     )
-    return figure, caption
+    return figure, title, caption
 
 
 def accumulate(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -84,7 +91,9 @@ def accumulate(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.bincount(flat, minlength=SENSOR * SENSOR).reshape(SENSOR, SENSOR)
 
 
-def _draw_slices(figure: Figure, x: np.ndarray, y: np.ndarray, on: np.ndarray, time: np.ndarray):
+def _draw_slices(
+    figure: Figure, x: np.ndarray, y: np.ndarray, on: np.ndarray, time: np.ndarray
+) -> None:
     """Ten equal slices between the first and the last event, ON minus OFF."""
     start, end = (time.min(), time.max()) if len(time) else (0, 0)
     edges = start + (end - start) * np.arange(SLICES + 1) / SLICES
@@ -92,7 +101,9 @@ def _draw_slices(figure: Figure, x: np.ndarray, y: np.ndarray, on: np.ndarray, t
     images = []
     for index in range(SLICES):
         here = number == index
-        images.append(accumulate(x[here & on], y[here & on]) - accumulate(x[here & ~on], y[here & ~on]))
+        images.append(
+            accumulate(x[here & on], y[here & on]) - accumulate(x[here & ~on], y[here & ~on])
+        )
     limit = max(1, max(int(np.abs(image).max()) for image in images))
     all_axes = figure.subplots(1, SLICES)
     for index, (axes, image) in enumerate(zip(all_axes, images)):
@@ -116,7 +127,7 @@ def _bare(axes) -> None:
         spine.set(visible=True, color=style.LIGHT_GREY)
 
 
-def drawings_figure(path: str | Path) -> tuple[Figure, str]:
+def drawings_figure(path: str | Path) -> Drawn:
     """Figure 2: three drawings of a category, built up stroke by stroke."""
     names = [f"{kind}_{i}" for i in range(3) for kind in ("drawing", "id")]
     example = read_example(path, ["category", *names])
@@ -129,14 +140,14 @@ def drawings_figure(path: str | Path) -> tuple[Figure, str]:
         ends = stage_ends(points[:, 2], STAGES)
         for axes in grid[row]:
             axes.set_axis_off()
-        for axes, end in zip(grid[row], ends):
-            _draw_stage(axes, points, end)
+        for axes, start, end in zip(grid[row], [0, *ends], ends):
+            _draw_stage(axes, points, start, end)
     caption = (
-        f"Each row is one drawing ({_text(example, 'source')}), from the first strokes (left) to the "
-        "whole (right). Blue: the stroke being drawn, and the point where the pen is; grey: earlier "
-        "strokes. A long stroke is shown in parts where a drawing has few."
+        f"Each row is one drawing ({_text(example, 'source')}), from the first strokes (left) to "
+        "the whole (right). Blue: what is new, and the point where the pen is; grey: the rest. "
+        "Long strokes are shown in parts where a drawing has few."
     )
-    return figure, caption
+    return figure, title, caption
 
 
 def stage_ends(strokes: np.ndarray, stages: int) -> list[int]:
@@ -161,22 +172,34 @@ def stage_ends(strokes: np.ndarray, stages: int) -> list[int]:
     return ends
 
 
-def _draw_stage(axes, points: np.ndarray, end: int) -> None:
+def _draw_stage(axes, points: np.ndarray, start: int, end: int) -> None:
+    """Draw the first `end` points; those from `start` on are new in this stage."""
     numbers = points[:, 2]
-    current = numbers[end - 1]
-    order = list(dict.fromkeys(numbers.tolist()))
-    for number in order[: order.index(current) + 1]:
-        x, y = points[:end][numbers[:end] == number, :2].T
-        colour, width = (style.BLUE, 2.2) if number == current else (style.GREY, 1.4)
-        axes.plot(x, y, color=colour, lw=width, solid_capstyle="round", solid_joinstyle="round")
+    round_ends = {"solid_capstyle": "round", "solid_joinstyle": "round"}
+    for number in dict.fromkeys(numbers[:end].tolist()):
+        where = np.flatnonzero(numbers[:end] == number)
+        new = where[where >= start]
+        if len(new) and new[0] > where[0]:
+            # The first new segment begins at the last old point.
+            new = np.insert(new, 0, new[0] - 1)
+        axes.plot(*points[where, :2].T, color=style.GREY, lw=1.4, **round_ends)
+        axes.plot(*points[new, :2].T, color=style.BLUE, lw=2.2, **round_ends)
     axes.plot(*points[end - 1, :2], "o", color=style.BLUE, ms=5)
-    part = "" if end == len(numbers) or numbers[end] != current else ", part"
-    axes.set_title(f"stroke {order.index(current) + 1} of {len(order)}{part}", fontsize=8.5)
-    # Whatever the stage, the same window, with the page's y axis (downwards).
-    axes.set(xlim=(-12, 267), ylim=(267, -12), aspect="equal")
+    axes.set_title(_stage_label(numbers, start, end), fontsize=8.5)
+    # Whatever the stage, the same window around the whole drawing; y points down, as on the page.
+    x, y = (points[:, :2].min(axis=0) + points[:, :2].max(axis=0)) / 2
+    axes.set(xlim=(x - 140, x + 140), ylim=(y + 140, y - 140), aspect="equal")
 
 
-def lines_figure(path: str | Path) -> tuple[Figure, str]:
+def _stage_label(numbers: np.ndarray, start: int, end: int) -> str:
+    order = list(dict.fromkeys(numbers.tolist()))
+    first, last = order.index(numbers[start]) + 1, order.index(numbers[end - 1]) + 1
+    strokes = f"stroke {last}" if first == last else f"strokes {first}–{last}"
+    part = "" if end == len(numbers) or numbers[end] != numbers[end - 1] else ", part"
+    return f"{strokes} of {len(order)}{part}"
+
+
+def lines_figure(path: str | Path) -> Drawn:
     """Figure 3: line images with their transcriptions."""
     example = read_example(path, ["image_0", "text_0", "id_0"])
     numbers = [i for i in range(5) if f"image_{i}" in example]
@@ -195,17 +218,23 @@ def lines_figure(path: str | Path) -> tuple[Figure, str]:
         axes.set_anchor("W")
         axes.set_axis_off()
         text = _shortened(_text(example, f"text_{number}"), 110)
-        axes.set_title(f"{text}", loc="left", fontsize=9.5, parse_math=False)
+        axes.set_title(text, loc="left", fontsize=9.5, parse_math=False)
     ids = ", ".join(_text(example, f"id_{i}") for i in numbers)
-    caption = f"Line images as stored ({_text(example, 'source')}): {ids}. Above each: its text."
-    return figure, caption
+    sizes = ", ".join(
+        dict.fromkeys(f"{rows} × {columns}" for rows, columns in map(np.shape, images))
+    )
+    caption = (
+        f"Line images ({_text(example, 'source')}) as the model is given them, {sizes} pixels: "
+        f"{ids}. Above each: its text."
+    )
+    return figure, title, caption
 
 
 def _shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def stay_figure(path: str | Path) -> tuple[Figure, str]:
+def stay_figure(path: str | Path) -> Drawn:
     """Figure 4: a septic intensive-care stay with its gaps, the first labelled hour and the onset.
 
     The label is 1 from six hours before the onset on (PhysioNet/CinC Challenge 2019), so the onset
@@ -214,10 +243,11 @@ def stay_figure(path: str | Path) -> tuple[Figure, str]:
     example = read_example(path, ["values", "labels", "feature_names", "id"])
     values, labels = example["values"], example["labels"].astype(bool)
     names = [str(name) for name in example["feature_names"]]
-    title = f"Figure 4. A septic stay: patient {_text(example, 'id')}"
+    kind = "A septic stay" if labels.any() else "A stay without sepsis"
+    title = f"Figure 4. {kind}: patient {_text(example, 'id')}"
     shown = [name for name in VITALS if name in names]
-    figure = style.new_figure(10, 0.8 * len(shown) + 5.0, title, bool(example["synthetic"]))
-    ratios = [0.8] * len(shown) + [4.2]
+    figure = style.new_figure(10, 0.8 * len(shown) + 5.8, title, bool(example["synthetic"]))
+    ratios = [0.8] * len(shown) + [5.2]
     all_axes = figure.subplots(len(shown) + 1, 1, sharex=True, height_ratios=ratios)
     hours = np.arange(1, len(values) + 1)
     labelled = int(hours[labels][0]) if labels.any() else None
@@ -237,12 +267,16 @@ def stay_figure(path: str | Path) -> tuple[Figure, str]:
     figure.align_ylabels(all_axes)
     share = float(np.isnan(values).mean())
     caption = (
-        f"Patient {_text(example, 'id')} ({_text(example, 'source')}), {len(values)} hours. Dots are "
-        "measurements; lines join measurements of consecutive hours, so that gaps stay gaps. Bottom: "
-        f"which of the {len(names)} variables was measured in which hour ({share:.0%} of all values "
-        "are missing). Dotted: the first labelled hour; dashed: the onset of sepsis, six hours later."
+        f"Patient {_who(example)}, {len(values)} hours. Dots are measurements; lines join those of "
+        "consecutive hours, so that gaps stay gaps. Bottom: which "
+        f"of the {len(names)} variables has a value in which hour ({share:.0%} of all are missing)."
     )
-    return figure, caption
+    if labelled is not None:
+        caption += (
+            f" Dotted: the first labelled hour; dashed: the onset of sepsis, {HOURS_BEFORE_ONSET} "
+            "hours later."
+        )
+    return figure, title, caption
 
 
 def _draw_variable(axes, hours: np.ndarray, values: np.ndarray, label: str) -> None:
@@ -254,7 +288,9 @@ def _draw_variable(axes, hours: np.ndarray, values: np.ndarray, label: str) -> N
     axes.margins(y=0.25)
     if np.isnan(values).all():
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "never measured", transform=axes.transAxes, ha="center", color=style.GREY)
+        axes.text(
+            0.5, 0.5, "never measured", transform=axes.transAxes, ha="center", color=style.GREY
+        )
 
 
 def _draw_measured(axes, hours: np.ndarray, values: np.ndarray, names: list[str]) -> None:
@@ -263,4 +299,4 @@ def _draw_measured(axes, hours: np.ndarray, values: np.ndarray, names: list[str]
     axes.imshow(measured, cmap=style.BLUES, vmin=0, vmax=1.6, aspect="auto", extent=extent)
     axes.set_yticks(range(len(names)), names, fontsize=6.5)
     axes.tick_params(axis="y", length=0)
-    axes.set_ylabel("Measured\n(blue)", rotation=0, ha="right", va="center", fontsize=8.5)
+    axes.set_title("all variables, blue where measured", fontsize=8.5, loc="left")

@@ -1,7 +1,9 @@
-"""All figures of a study: each is drawn if its input is there, and listed with the reason if not."""
+"""All figures of a study: drawn where the input is there, else listed with the reason."""
 
 from collections.abc import Callable
 from pathlib import Path
+
+import pandas as pd
 
 from liquidbench.reporting import style
 from liquidbench.reporting.architecture_figures import architecture_figure, read_architecture
@@ -30,6 +32,7 @@ EXAMPLES: dict[str, tuple[int, Callable]] = {
 # The paper's order of its four architectures.
 ARCHITECTURES = {"nmnist": 5, "iam": 6, "quickdraw": 7, "physionet": 8}
 MOST_COLUMNS = 4
+CORE = "architecture.core."
 
 
 def write_figures(
@@ -66,8 +69,7 @@ def _add_examples(gallery: Gallery, results: Path) -> None:
         if not path.is_file():
             gallery.leave_out(name, f"no `{dataset}/examples.npz` among the results")
             continue
-        figure, caption = draw(path)
-        gallery.add(name, figure, figure.get_suptitle(), caption)
+        gallery.add(name, *draw(path))
 
 
 def _add_architectures(
@@ -80,26 +82,38 @@ def _add_architectures(
         mains = [g for g in groups if (g.dataset, g.protocol) == (dataset, protocol)]
         drawn, columns = [], []
         for group in mains:
-            keys = [k for k in runs if (k.dataset, k.protocol, k.model) == _key(group)]
+            keys = [key for key in runs if (key.dataset, key.protocol, key.model) == _key(group)]
             paths = [results / key.directory / "architecture.json" for key in keys]
             path = next((path for path in paths if path.is_file()), None)
-            if path is not None:
-                heading = f"{group.model} (protocol “{protocol}”)"
-                columns.append(read_architecture(path, heading))
+            if path is not None and len(drawn) < MOST_COLUMNS:
+                columns.append(read_architecture(path, group.model, _core_options(study, group)))
                 drawn.append(group)
         if not drawn:
             gallery.leave_out(name, f"no finished run of {dataset} under its main protocol")
             continue
-        left_out = [group.model for group in mains if group not in drawn[:MOST_COLUMNS]]
-        models = ", ".join(group.model for group in drawn[:MOST_COLUMNS])
-        title = f"Figure {number}. {title_of(dataset)}: architecture"
-        figure = architecture_figure(title, columns[:MOST_COLUMNS], any_synthetic(drawn))
+        title = f"Figure {number}. {title_of(dataset)}: models under the protocol “{protocol}”"
         caption = (
-            f"The modules that ran, in order: {models}. Arrows carry the shape of the tensor, boxes "
-            "the trainable parameters."
-            + (f" Not drawn: {', '.join(left_out)}." if left_out else "")
+            "The modules that ran, in order, each model from its first run. Arrows carry the shape "
+            "of the tensor, with as many steps as the example that was sent through; numbers in "
+            "boxes are trainable parameters."
         )
+        left_out = [group.model for group in mains if group not in drawn]
+        if left_out:
+            caption += f" Not drawn: {', '.join(left_out)}."
+        figure = architecture_figure(title, columns, any_synthetic(drawn))
         gallery.add(name, figure, title, caption)
+
+
+def _core_options(study: Study, group: Group) -> str:
+    """The options of a group's core but its name, such as "layers=2, units=128"."""
+    settings = select(study.frames["settings"], *_key(group))
+    first = settings[settings["seed"] == settings["seed"].min()]
+    options = {
+        name.removeprefix(CORE): value
+        for name, value in zip(first["setting"], first["value"])
+        if name.startswith(CORE) and name != f"{CORE}name"
+    }
+    return ", ".join(f"{name}={value}" for name, value in options.items())
 
 
 def _key(group: Group) -> tuple[str, str, str]:
@@ -110,7 +124,7 @@ def _add_results(gallery: Gallery, study: Study, dataset: str, groups: list[Grou
     """Training curves, confusion matrices and stress curves of one data set."""
     finished = [group for group in groups if group.finished]
     if finished:
-        _add(gallery, f"training_curves_{dataset}", training_figure(study, finished))
+        gallery.add(f"training_curves_{dataset}", *training_figure(study, finished))
     else:
         gallery.leave_out(f"training_curves_{dataset}", "no finished run")
 
@@ -118,7 +132,7 @@ def _add_results(gallery: Gallery, study: Study, dataset: str, groups: list[Grou
     confusion = study.frames["confusion"]
     counted = [g for g in finished if g.protocol == main and _has(confusion, g)]
     if counted:
-        _add(gallery, f"confusion_{dataset}", confusion_figure(study, counted))
+        gallery.add(f"confusion_{dataset}", *confusion_figure(study, counted))
     elif any(group.protocol == main for group in finished):
         gallery.leave_out(f"confusion_{dataset}", "a transcription has no classes to confuse")
     else:
@@ -126,15 +140,10 @@ def _add_results(gallery: Gallery, study: Study, dataset: str, groups: list[Grou
 
     tested = [group for group in finished if _has(study.frames["stress"], group)]
     if tested:
-        _add(gallery, f"stress_{dataset}", stress_figure(study, tested))
+        gallery.add(f"stress_{dataset}", *stress_figure(study, tested))
     elif any(group.protocol == study.layout.stress_protocol for group in groups):
         gallery.leave_out(f"stress_{dataset}", "no run with a `stress.csv`")
 
 
-def _has(frame, group: Group) -> bool:
+def _has(frame: pd.DataFrame, group: Group) -> bool:
     return not select(frame, *_key(group)).empty
-
-
-def _add(gallery: Gallery, name: str, drawn: tuple) -> None:
-    figure, title, caption = drawn
-    gallery.add(name, figure, title, caption)

@@ -15,7 +15,7 @@ OWN_FILES = re.compile(r"(figure_\d+|training_curves_\w+|confusion_\w+|stress_\w
 
 @dataclass
 class Gallery:
-    """The figures of one folder. Entries are (name, title, caption), left out are (name, reason)."""
+    """The figures of one folder: (name, title, caption) drawn, and (name, reason) left out."""
 
     folder: Path
     entries: list[tuple[str, str, str]] = field(default_factory=list)
@@ -28,6 +28,8 @@ class Gallery:
         """
         with written_whole(self.folder / f"{name}.svg") as path:
             figure.savefig(path, format="svg", metadata={"Date": None})
+        # Laid out once: the second file need not solve the same layout again.
+        figure.set_layout_engine("none")
         with written_whole(self.folder / f"{name}.png") as path:
             figure.savefig(path, format="png", dpi=150)
         plt.close(figure)
@@ -38,15 +40,15 @@ class Gallery:
         self.left_out.append((name, reason))
 
     def finish(self, heading: str) -> None:
-        """Write `index.md`, and remove own figures of an earlier state that are not listed in it."""
+        """Write `index.md`, and remove figures of an earlier state that it does not list."""
         written = {name for name, _, _ in self.entries}
         for path in sorted(self.folder.iterdir()):
             if OWN_FILES.fullmatch(path.name) and path.stem not in written:
                 path.unlink()
         parts = [f"# {heading}\n"]
         for name, title, caption in self.entries:
-            parts.append(f"## {title}\n\n![{title}]({name}.svg)\n\n{caption}\n")
-            parts.append(f"Files: [{name}.svg]({name}.svg), [{name}.png]({name}.png)\n")
+            links = f"[{name}.svg]({name}.svg), [{name}.png]({name}.png)"
+            parts.append(f"## {title}\n\n![{title}]({name}.svg)\n\n{caption}\n\nFiles: {links}\n")
         if self.left_out:
             lines = [f"- `{name}`: {reason}" for name, reason in self.left_out]
             parts.append("## Left out\n\n" + "\n".join(lines) + "\n")

@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from liquidbench.reporting import style
 from liquidbench.reporting.study import Group, Study, select, title_of
 
-METRIC_TITLES = {"accuracy": "Accuracy", "cer": "Character error rate (mean over lines)"}
+METRIC_TITLES = {"accuracy": "Accuracy", "cer": "CER (mean over lines)"}
 SPLIT_LINES = {"test": "-", "train": ":"}
 MOST_COUNTS = 15
 
@@ -66,9 +67,7 @@ def _present(history: pd.DataFrame, name: str) -> bool:
     return name in history and (history[name] != "").any()
 
 
-def _draw_curve(
-    axes, history: pd.DataFrame, name: str, look: tuple[str, str], split: str
-) -> None:
+def _draw_curve(axes, history: pd.DataFrame, name: str, look: tuple[str, str], split: str) -> None:
     if not _present(history, name):
         return
     values = pd.to_numeric(history[name]).groupby(history["epoch"])
@@ -89,15 +88,13 @@ def _draw_curve(
 
 def _legend(figure: Figure, styles: dict[str, tuple[str, str]]) -> None:
     """One legend for all panels: a model's colour and marker, then what the line styles say."""
-    import matplotlib.lines as lines
-
     handles = [
-        lines.Line2D([], [], color=colour, marker=marker, ms=5, label=model)
+        Line2D([], [], color=colour, marker=marker, ms=5, label=model)
         for model, (colour, marker) in styles.items()
     ]
     names = {"test": "test", "train": "train, as the epoch went"}
     handles += [
-        lines.Line2D([], [], color=style.GREY, ls=line, label=names[split])
+        Line2D([], [], color=style.GREY, ls=line, label=names[split])
         for split, line in SPLIT_LINES.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -121,7 +118,7 @@ def confusion_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, st
         share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
         image = axes.imshow(share, cmap=style.BLUES, vmin=0, vmax=1)
         axes.set(title=f"{group.model} ({group.seeds})", xlabel="predicted")
-        axes.set_xticks(range(len(names)), names, rotation=90 if longest > 2 else 0)
+        axes.set_xticks(range(len(names)), names, rotation=90 if longest > 2 and classes > 3 else 0)
         axes.set_yticks(range(len(names)), names)
         if len(names) <= MOST_COUNTS:
             _write_counts(axes, counts, share)
@@ -134,9 +131,8 @@ def confusion_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, st
 def confusion_matrix(study: Study, group: Group) -> tuple[list[str], np.ndarray]:
     """Class names and counts (true class, predicted class), int64, summed over seeds."""
     rows = select(study.frames["confusion"], group.dataset, group.protocol, group.model)
-    names = sorted({*rows["target"], *rows["prediction"]}, key=lambda name: (len(name), name))
-    if not all(name.isdigit() for name in names):
-        names = sorted(names)
+    # As the run lists them, which is the order of its classes.
+    names = list(dict.fromkeys([*rows["target"], *rows["prediction"]]))
     counts = np.zeros((len(names), len(names)), dtype=np.int64)
     where = {name: index for index, name in enumerate(names)}
     for row in rows.itertuples(index=False):
@@ -149,7 +145,9 @@ def _write_counts(axes, counts: np.ndarray, share: np.ndarray) -> None:
     for (row, column), count in np.ndenumerate(counts):
         if count:
             colour = "white" if share[row, column] > 0.55 else "black"
-            axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=size)
+            axes.text(
+                column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=size
+            )
 
 
 def stress_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
@@ -181,8 +179,8 @@ def stress_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
     handles, shown = grid[0].get_legend_handles_labels()
     figure.legend(handles, shown, loc="outside lower center", ncols=len(shown))
     caption = (
-        f"{_who(groups)} Lines: mean over seeds and draws of the masks, which are the same for every "
-        "model; bands: range over seeds and draws."
+        f"{_who(groups)} Lines: mean over seeds and draws of the masks, which are the same for "
+        "every model; bands: range over seeds and draws."
     )
     return figure, title, caption
 

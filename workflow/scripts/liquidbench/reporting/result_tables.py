@@ -88,9 +88,7 @@ def benchmark_table(study: Study, printed: PrintedTable) -> Table:
         figures=SPLITS,
     )
     groups = [
-        group
-        for group in study.groups()
-        if study.is_main(group) and group.dataset != "physionet"
+        group for group in study.groups() if study.is_main(group) and group.dataset != "physionet"
     ]
     for group in groups:
         # The configuration tells nothing of the task; a run without results shows its data set's.
@@ -112,9 +110,9 @@ def benchmark_table(study: Study, printed: PrintedTable) -> Table:
     )
     if any(group.dataset == "iam" for group in groups):
         table.notes.append(
-            "the paper's IAM train CER (LNN 0.1717, LSTM 0.0784) equals the last epoch's training CTC "
-            "loss in the authors' logs, so the like-for-like comparison is the row CTC loss; no text "
-            "is decoded while training, hence no running CER"
+            "the paper's IAM train CER equals the last epoch's training CTC loss in the authors' "
+            "logs, so the like-for-like comparison is the row CTC loss; no text is decoded while "
+            "training, hence no running CER"
         )
     return table
 
@@ -145,8 +143,8 @@ def sepsis_table(study: Study, printed: PrintedTable) -> Table:
     table.synthetic = synthetic_share(groups)
     table.notes = [*common_notes(study, groups, printed), *undefined]
     table.notes.append(
-        "false positives are counts and grow with the test split: the paper's arithmetic gives about "
-        "4,100 test patients, 360 of them septic"
+        "false positives are counts and grow with the test split: the paper's arithmetic gives "
+        "about 4,100 test patients, 360 of them septic"
     )
     return table
 

@@ -14,6 +14,7 @@ FURTHER_FACTS = {
     "hardware.processor": "Processor",
     "hardware.cores": "Cores",
     "hardware.memory_bytes": "Memory",
+    "hardware.cuda": "CUDA",
     "device": "Device",
     "threads": "Threads",
     "deterministic": "Deterministic",
@@ -63,7 +64,9 @@ def environment_table(study: Study, printed: PrintedTable) -> Table:
     for name, fact in rows:
         here = facts[facts["fact"] == fact]
         cell = compare_texts(_values_of_runs(here, fact), printed.find(fact))
-        table.rows.append(Row((name, data or "–", f"{len(here)} of {len(done)}"), {"version": cell}))
+        table.rows.append(
+            Row((name, data or "–", f"{len(here)} of {len(done)}"), {"version": cell})
+        )
     table.notes = [note for group in study.groups() for note in group.missing_notes]
     table.notes.append(
         "what the finished runs recorded while training; a package that no run had is not recorded"
@@ -122,8 +125,8 @@ def settings_table(study: Study, printed: PrintedTable) -> Table:
     table.notes = [note for group in groups for note in group.missing_notes]
     table.notes += [
         "the paper's table has no column for the stress test's own models",
-        "the paper's row of schedulers prints Cosine and Step for four data sets: Cosine belongs to "
-        "N-MNIST by its Appendix B, and Step is read as IAM's",
+        "the paper's row of schedulers prints Cosine and Step for four data sets: Cosine belongs "
+        "to N-MNIST by its Appendix B, and Step is read as IAM's",
     ]
     return table
 

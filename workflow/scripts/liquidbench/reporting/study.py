@@ -149,7 +149,7 @@ def read_study(summary: str | Path, layout: str) -> Study:
         path = Path(summary, f"{name}.csv")
         frame = read_table(path, columns, NUMBERS[name], "Run the summarise command again")
         # pandas keeps text as "string"; comparisons below want plain Python text.
-        frames[name] = frame.astype({column: object for column in RUN_COLUMNS[:3]})
+        frames[name] = frame.astype(dict.fromkeys(RUN_COLUMNS[:3], object))
     return Study(frames, _parse_layout(layout))
 
 

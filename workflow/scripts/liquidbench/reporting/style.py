@@ -20,6 +20,7 @@ DIVERGING = LinearSegmentedColormap.from_list("diverging", [VERMILION, "#FFFFFF"
 
 _FIRST = {"lstm": VERMILION, "cfc": BLUE}
 _OTHERS = [GREEN, PURPLE, ORANGE, SKY, BLACK]
+TITLE_HEIGHT, BANNER_HEIGHT = 0.45, 0.35  # inches
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
 SETTINGS = {
@@ -52,39 +53,41 @@ def apply_style() -> None:
 
 
 def new_figure(width: float, height: float, title: str, synthetic: bool) -> Figure:
-    """An empty figure (inches) with its title and, on synthetic data, a banner above it.
+    """An empty figure with its title and, on synthetic data, a banner above it.
 
-    Its constrained layout leaves the room for both.
+    Args:
+        width: of the figure, inches.
+        height: of what lies below the heading, inches.
+        title: one line.
+        synthetic: whether the figure shows anything made from synthetic data.
     """
-    figure = plt.figure(figsize=(width, height + 0.4 + 0.35 * synthetic), layout="constrained")
-    figure.suptitle(title, fontsize=12, fontweight="bold")
+    heading = TITLE_HEIGHT + BANNER_HEIGHT * synthetic
+    total = height + heading
+    figure = plt.figure(figsize=(width, total), layout="constrained")
+    # The layout engine keeps clear of neither texts nor a suptitle under a banner: give the heading
+    # room of its own.
+    figure.get_layout_engine().set(
+        rect=(0, 0, 1, 1 - heading / total), w_pad=0.08, h_pad=0.08, wspace=0.03, hspace=0.03
+    )
+    middle = 1 - (heading - TITLE_HEIGHT / 2) / total
+    figure.text(0.5, middle, title, size=12, weight="bold", ha="center", va="center")
     if synthetic:
-        _add_banner(figure)
+        _add_banner(figure, BANNER_HEIGHT / total)
     return figure
 
 
-def _add_banner(figure: Figure) -> None:
-    """Head the figure with a bar that no reader overlooks."""
-    height = 0.35 / figure.get_figheight()
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - height))
+def _add_banner(figure: Figure, height: float) -> None:
+    """Head the figure with a bar that no reader overlooks; `height` is a share of the figure."""
     bar = plt.Rectangle((0, 1 - height), 1, height, transform=figure.transFigure, lw=0)
     bar.set(facecolor=VERMILION, in_layout=False)
     figure.add_artist(bar)
-    figure.text(
-        0.5,
-        1 - height / 2,
-        "SYNTHETIC DATA: generated, not the real data set",
-        ha="center",
-        va="center",
-        color="white",
-        fontweight="bold",
-        fontsize=10,
-        in_layout=False,
-    )
+    text = "SYNTHETIC DATA: generated, not the real data set"
+    heavy = {"color": "white", "weight": "bold", "size": 10}
+    figure.text(0.5, 1 - height / 2, text, ha="center", va="center", **heavy)
 
 
 def model_styles(models: list[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker for each model, in order; the first LSTM is vermilion, the first CfC blue."""
+    """Colour and marker for each model, in order: the first LSTM vermilion, the first CfC blue."""
     styles: dict[str, tuple[str, str]] = {}
     taken: set[str] = set()
     for position, model in enumerate(models):

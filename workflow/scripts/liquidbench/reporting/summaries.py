@@ -106,8 +106,13 @@ def _run_row(key: RunKey, run: Run | None) -> dict[str, Any]:
         "train_examples": run.metrics["examples"]["train"],
         "test_examples": run.metrics["examples"]["test"],
         "seconds": run.provenance.get("seconds", {}).get("total"),
-        "peak_memory_bytes": run.provenance.get("peak_memory_bytes"),
+        "peak_memory_bytes": _process_memory(run.provenance.get("peak_memory_bytes")),
     }
+
+
+def _process_memory(peak: Any) -> int | None:
+    """The peak of the process, where the record tells it apart from the graphics card's."""
+    return peak.get("process") if isinstance(peak, dict) else peak
 
 
 def _metric_rows(run: Run) -> Iterator[dict[str, Any]]:
@@ -154,6 +159,6 @@ def write_summaries(frames: dict[str, pd.DataFrame], out: str | Path) -> None:
         for name, frame in frames.items():
             frame.to_csv(temporary / f"{name}.csv", index=False, lineterminator="\n")
         for name in frames:
-            os.replace(temporary / f"{name}.csv", out / f"{name}.csv")
+            (temporary / f"{name}.csv").replace(out / f"{name}.csv")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
