@@ -47,7 +47,9 @@ def check(config: Config, schema_path: str | Path) -> None:
     if errors:
         raise _explain(jsonschema.exceptions.best_match(errors))
     for dataset, settings in config["datasets"].items():
-        _check_names(config, f"datasets.{dataset}", dataset, settings["protocol"], settings["models"])
+        _check_names(
+            config, f"datasets.{dataset}", dataset, settings["protocol"], settings["models"]
+        )
     for dataset in config["stress"]["datasets"]:
         if dataset not in config["datasets"]:
             raise InputError(
@@ -94,7 +96,9 @@ def _explain(error: jsonschema.ValidationError) -> InputError:
         allowed = sorted(error.schema.get("properties", {}))
         unknown = sorted(set(error.instance) - set(allowed))
         return InputError(
-            where, f"unknown key {', '.join(unknown)}", f"Allowed here: {', '.join(allowed)}; {remedy}"
+            where,
+            f"unknown key {', '.join(unknown)}",
+            f"Allowed here: {', '.join(allowed)}; {remedy}",
         )
     if error.validator == "required":
         return InputError(where, error.message.replace(" property", " key"), remedy)

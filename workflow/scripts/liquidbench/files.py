@@ -59,9 +59,7 @@ def read_json(path: str | Path) -> Any:
     except FileNotFoundError:
         raise InputError(path, "no such file", "Make it with the workflow") from None
     except ValueError as error:
-        raise InputError(
-            path, f"not valid JSON ({error})", "Delete it and make it again"
-        ) from None
+        raise InputError(path, f"not valid JSON ({error})", "Delete it and make it again") from None
 
 
 def sha256_of_file(path: str | Path) -> str:

@@ -13,7 +13,15 @@ _PARTS = {
     "synthesise": ("datasets/synthetic",),
     "prepare": tuple(
         f"datasets/{name}.py"
-        for name in ("archives", "cache", "examples", "manifest", "preparation", "splits", "workers")
+        for name in (
+            "archives",
+            "cache",
+            "examples",
+            "manifest",
+            "preparation",
+            "splits",
+            "workers",
+        )
     ),
     "train": (*_READING_CACHES, "models", "training", "evaluation/metrics.py"),
     "stress": (*_READING_CACHES, "models", "training", "evaluation"),

@@ -73,7 +73,9 @@ def transcription_metrics(references: Sequence[str], readings: Sequence[str]) ->
     """
     rates = {}
     for name, split in (("cer", list), ("wer", str.split)):
-        pairs = [(split(reference), split(reading)) for reference, reading in zip(references, readings)]
+        pairs = [
+            (split(reference), split(reading)) for reference, reading in zip(references, readings)
+        ]
         edits = np.array([Levenshtein.distance(*pair) for pair in pairs], dtype=np.float64)
         lengths = np.array([max(len(reference), 1) for reference, _ in pairs], dtype=np.float64)
         rates[name] = float(np.mean(edits / lengths))

@@ -147,9 +147,7 @@ class CfCCore(nn.Module):
         state = features.new_zeros(features.shape[0], self.units)
         states = []
         for step, from_input in enumerate(from_inputs):
-            hidden = self.activation(
-                torch.addmm(from_input, state, self.state_map.weight.t())
-            )
+            hidden = self.activation(torch.addmm(from_input, state, self.state_map.weight.t()))
             for layer in self.hidden_maps:
                 hidden = self.activation(layer(hidden))
             maps = functional.linear(hidden, weight, bias).split(self.units, dim=1)
@@ -182,7 +180,10 @@ class CfCCore(nn.Module):
         for kind, target in (("weight", self.heads.weight), ("bias", self.heads.bias)):
             target.copy_(
                 torch.cat(
-                    [state[f"rnn_cell.{name}.{kind}"] for name in ("ff1", "ff2", "time_a", "time_b")]
+                    [
+                        state[f"rnn_cell.{name}.{kind}"]
+                        for name in ("ff1", "ff2", "time_a", "time_b")
+                    ]
                 )
             )
         if isinstance(self.projection, nn.Linear):

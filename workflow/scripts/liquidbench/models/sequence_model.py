@@ -31,9 +31,7 @@ class SequenceModel(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = _build("encoder", ENCODERS, architecture["encoder"], input_shape=input_shape)
-        self.core = _build(
-            "core", CORES, architecture["core"], input_size=self.encoder.output_size
-        )
+        self.core = _build("core", CORES, architecture["core"], input_size=self.encoder.output_size)
         self.pooling: str = architecture["pooling"]
         self.head = _build(
             "head", HEADS, architecture["head"], input_size=self.core.output_size, outputs=outputs
@@ -73,14 +71,18 @@ def _sum_over_time(elapsed: Tensor | None, stride: int) -> Tensor | None:
     return elapsed[:, : elapsed.shape[1] // stride * stride].unflatten(1, (-1, stride)).sum(dim=2)
 
 
-def _build(part: str, registry: dict[str, type[nn.Module]], options: dict, **shape: Any) -> nn.Module:
+def _build(
+    part: str, registry: dict[str, type[nn.Module]], options: dict, **shape: Any
+) -> nn.Module:
     options = dict(options)
     name = options.pop("name")
     try:
         return registry[name](**shape, **options)
     except TypeError as error:
         raise InputError(
-            f"configuration of the {part} {name!r}", str(error), "config/README.md lists its options"
+            f"configuration of the {part} {name!r}",
+            str(error),
+            "config/README.md lists its options",
         ) from None
 
 

@@ -89,22 +89,26 @@ def shuffled(
         order = np.concatenate(
             [pool[np.argsort(sequences.lengths[pool], kind="stable")] for pool in pools]
         )
-    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    batches = list(_cut(order, batch_size))
     if pool_batches > 1:
         batches = [batches[i] for i in generator.permutation(len(batches))]
     yield from batches
 
 
-def in_order(sequences: Sequences, batch_size: int, by_length: bool) -> Iterator[np.ndarray]:
-    """Indices of each batch of an evaluation.
+def by_length(sequences: Sequences, batch_size: int) -> Iterator[np.ndarray]:
+    """Indices of each batch of an evaluation, sequences of like length together: little padding."""
+    return _cut(np.argsort(sequences.lengths, kind="stable"), batch_size)
 
-    Args:
-        sequences: the split.
-        batch_size: examples per batch.
-        by_length: put sequences of like length together (less padding). Not where padding reaches results.
+
+def mixed(sequences: Sequences, batch_size: int) -> Iterator[np.ndarray]:
+    """Indices of each batch of an evaluation in one fixed random order.
+
+    For models whose results depend on their batch: in the order of the file, batches of one class would be
+    padded alike, and the padding would tell the class.
     """
-    order = np.arange(len(sequences))
-    if by_length:
-        order = np.argsort(sequences.lengths, kind="stable")
+    return _cut(np.random.default_rng(0).permutation(len(sequences)), batch_size)
+
+
+def _cut(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     for begin in range(0, len(order), batch_size):
         yield order[begin : begin + batch_size]

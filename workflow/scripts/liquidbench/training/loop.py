@@ -12,12 +12,10 @@ from torch import nn
 from liquidbench.datasets.cache import Sequences
 from liquidbench.evaluation.metrics import Figures
 from liquidbench.models.sequence_model import SequenceModel
-from liquidbench.training.batches import Batch, in_order, make_batch, shuffled
+from liquidbench.training.batches import Batch, by_length, make_batch, mixed, shuffled
 from liquidbench.training.inputs import RunData
 from liquidbench.training.schedules import make_optimizer, make_schedule
 from liquidbench.training.tasks import Task
-
-EVALUATION_BATCH_SIZE = 256
 
 
 @dataclass
@@ -73,7 +71,9 @@ def train(
             "epoch": number,
             "learning_rate": learning_rate,
             "train_loss": weighted_mean(losses),
-            f"train_{task.metric}": correct / len(data.train) if task.metric == "accuracy" else None,
+            f"train_{task.metric}": correct / len(data.train)
+            if task.metric == "accuracy"
+            else None,
             "test_loss": test["loss"],
             f"test_{task.metric}": test[task.metric],
         }
@@ -116,11 +116,13 @@ def evaluate(
         What the model says of each example, in the split's order (probabilities or texts), and the figures.
     """
     model.eval()
-    # Where the mean takes in the padding, a result depends on its batch: keep the protocol's batches.
-    padding_counts = model.pooling == "mean_with_padding"
-    batch_size = settings["batch_size"] if padding_counts else EVALUATION_BATCH_SIZE
+    # Where the mean takes in the padding, a result depends on its batch: keep the protocol's size, and mix.
+    if model.pooling == "mean_with_padding":
+        order = mixed(sequences, settings["batch_size"])
+    else:
+        order = by_length(sequences, 4 * settings["batch_size"])
     answers, indices, losses = [], [], []
-    for chosen in in_order(sequences, batch_size, by_length=not padding_counts):
+    for chosen in order:
         batch = make_batch(sequences, chosen, data.transform, device, kept)
         logits = model(batch.steps, None, batch.lengths)
         answers.append(task.read(logits))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from liquidbench.errors import InputError
@@ -51,9 +52,7 @@ def train_run(request: RunRequest, out: Path, device: torch.device, threads: int
     model = SequenceModel(request.settings["architecture"], data.input_shape, task.outputs)
     model.to(device)
     training_clock = time.monotonic()
-    epochs = train(
-        model, data, task, request.settings["training"], request.seed, device, _announce
-    )
+    epochs = train(model, data, task, request.settings["training"], request.seed, device, _announce)
     training_seconds = time.monotonic() - training_clock
     training = request.settings["training"]
     said, test_figures = evaluate(model, data.test, data, task, training, device)
@@ -130,7 +129,7 @@ def load_run(
     model = SequenceModel(metrics["settings"]["architecture"], data.input_shape, task.outputs)
     try:
         model.load_state_dict(load_file(run / "weights.safetensors"))
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise InputError(
             run / "weights.safetensors",
             f"unreadable or of another model ({str(error).splitlines()[0]})",

@@ -41,9 +41,7 @@ def stress_rows(
         for rate in settings["rates"]:
             # Nothing is random at rate 0: one draw says it all.
             for draw in range(settings["draws"] if rate > 0 else 1):
-                kept = kept_steps(
-                    corruption, data.test.lengths, rate, draw, settings["mask_seed"]
-                )
+                kept = kept_steps(corruption, data.test.lengths, rate, draw, settings["mask_seed"])
                 said, _ = evaluate(model, data.test, data, task, training, device, kept)
                 correct = int(np.sum(said.argmax(axis=1) == data.test.targets))
                 rows.append(
@@ -58,5 +56,7 @@ def stress_rows(
                         "accuracy": correct / len(data.test),
                     }
                 )
-                print(f"{corruption} {rate:.2f} draw {draw}: {rows[-1]['accuracy']:.4f}", flush=True)
+                print(
+                    f"{corruption} {rate:.2f} draw {draw}: {rows[-1]['accuracy']:.4f}", flush=True
+                )
     return pd.DataFrame(rows)

@@ -1,0 +1,359 @@
+"""Batches, schedules, clinical inputs, decoding, augmentation and whole small trainings."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from liquidbench.datasets.cache import CacheAttributes, CacheWriter, Sequences, offsets_of
+from liquidbench.errors import InputError
+from liquidbench.models.sequence_model import SequenceModel, describe
+from liquidbench.training import batches, inputs
+from liquidbench.training.augmentation import Augmentation
+from liquidbench.training.clinical import ClinicalScaling, forward_fill
+from liquidbench.training.loop import evaluate
+from liquidbench.training.run import RunRequest, load_run, train_run
+from liquidbench.training.schedules import make_optimizer, make_schedule
+from liquidbench.training.stress import stress_rows
+from liquidbench.training.tasks import ClassificationTask, TranscriptionTask, decode_greedily
+
+CPU = torch.device("cpu")
+
+
+def drawings(lengths, classes=2, features=5, seed=0) -> Sequences:
+    """Sequences whose class shows in the sign of their first feature."""
+    generator = np.random.default_rng(seed)
+    steps = generator.normal(size=(sum(lengths), features)).astype(np.float32)
+    targets = np.arange(len(lengths)) % classes
+    steps[:, 0] += np.repeat(targets * 4.0 - 2.0, lengths)
+    return Sequences(
+        inputs=steps,
+        elapsed=np.ones(len(steps), dtype=np.float32),
+        offsets=offsets_of(list(lengths)),
+        targets=targets.astype(np.int64),
+        ids=np.array([f"d{i}" for i in range(len(lengths))]),
+        recognized=np.ones(len(lengths), dtype=np.uint8),
+    )
+
+
+def settings(pooling="mean", core="lstm", **training) -> dict:
+    options = {"units": 8} | ({"layers": 1} if core == "lstm" else {"backbone_units": 8})
+    return {
+        "architecture": {
+            "encoder": {"name": "projection", "units": 6},
+            "core": {"name": core, **options},
+            "pooling": pooling,
+            "head": {"name": "linear"},
+        },
+        "training": {
+            "epochs": 3,
+            "batch_size": 8,
+            "optimizer": "adamw",
+            "learning_rate": 0.02,
+            "weight_decay": 0.01,
+            "schedule": {"name": "cosine"},
+            "gradient_clip": 1.0,
+            "test_fraction": 0.25,
+            "stratify": True,
+            "recognized_only": True,
+            **training,
+        },
+        "dataset": {"categories": ["a", "b"]},
+    }
+
+
+@pytest.fixture
+def cache(tmp_path):
+    path = tmp_path / "cache.h5"
+    attributes = CacheAttributes(
+        dataset="quickdraw",
+        source="synthetic",
+        synthetic=True,
+        task="classification",
+        elapsed_unit="points",
+        feature_names=("x", "y", "dx", "dy", "pen_up"),
+        classes=("a", "b"),
+        settings={"categories": ["a", "b"]},
+        raw_sha256={},
+        code_sha256="0" * 64,
+    )
+    with CacheWriter(path, attributes) as writer:
+        writer.append("all", drawings([3 + i % 6 for i in range(64)]))
+    return path
+
+
+def request(cache, **changes) -> RunRequest:
+    values = {"dataset": "quickdraw", "protocol": "p", "model": "m", "seed": 1}
+    return RunRequest(cache=cache, **(values | {"settings": settings()} | changes))
+
+
+def test_a_batch_is_padded_with_zeros_and_keeps_every_step():
+    sequences = drawings([2, 4, 3])
+    batch = batches.make_batch(sequences, np.array([2, 0]), torch.from_numpy, CPU)
+    assert batch.steps.shape == (2, 3, 5)
+    np.testing.assert_array_equal(batch.steps[0], sequences.inputs[6:9])
+    np.testing.assert_array_equal(batch.steps[1, :2], sequences.inputs[:2])
+    assert (batch.steps[1, 2] == 0).all()
+    assert batch.lengths.tolist() == [3, 2]
+    assert batch.targets.tolist() == [0, 0]
+    assert batches.make_batch(sequences, np.array([1]), torch.from_numpy, CPU).lengths is None
+
+
+def test_steps_that_are_not_kept_are_zero_and_stay():
+    sequences = drawings([2, 3])
+    kept = np.array([True, False, False, True, True])
+    batch = batches.make_batch(sequences, np.array([0, 1]), torch.from_numpy, CPU, kept)
+    assert batch.lengths.tolist() == [2, 3]
+    zeros = (batch.steps == 0).all(dim=2)
+    assert zeros.tolist() == [[False, True, True], [True, False, False]]
+
+
+@pytest.mark.parametrize("pool", [1, 4])
+def test_an_epoch_shows_every_example_once(pool):
+    sequences = drawings(list(np.random.default_rng(0).integers(1, 50, size=203)))
+    seen = list(batches.shuffled(sequences, 10, np.random.default_rng(1), pool))
+    assert sorted(np.concatenate(seen).tolist()) == list(range(203))
+    assert max(map(len, seen)) == 10 and len(seen) == 21
+    assert not np.array_equal(np.concatenate(seen), np.arange(203))
+    again = list(batches.shuffled(sequences, 10, np.random.default_rng(1), pool))
+    np.testing.assert_array_equal(np.concatenate(seen), np.concatenate(again))
+    padding = sum(len(b) * sequences.lengths[b].max() - sequences.lengths[b].sum() for b in seen)
+    plain = batches.shuffled(sequences, 10, np.random.default_rng(1), 1)
+    plain = sum(len(b) * sequences.lengths[b].max() - sequences.lengths[b].sum() for b in plain)
+    assert padding == plain if pool == 1 else padding < plain / 2
+
+
+def test_schedules_give_known_rates():
+    def rates(schedule, metrics):
+        training = settings(schedule=schedule, learning_rate=1.0, epochs=len(metrics))["training"]
+        optimizer = make_optimizer(torch.nn.Linear(1, 1), training)
+        step, seen = make_schedule(optimizer, training), []
+        for metric in metrics:
+            seen.append(optimizer.param_groups[0]["lr"])
+            step(metric)
+        return seen
+
+    assert rates({"name": "constant"}, [0] * 3) == [1, 1, 1]
+    cosine = [(1 + np.cos(np.pi * epoch / 4)) / 2 for epoch in range(4)]
+    assert rates({"name": "cosine"}, [0] * 4) == pytest.approx(cosine)
+    step = {"name": "step", "every_epochs": 2, "factor": 0.1}
+    assert rates(step, [0] * 5) == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    plateau = {"name": "plateau_on_test", "patience_epochs": 1, "factor": 0.5}
+    assert rates(plateau, [0.5, 0.4, 0.4, 0.6, 0.7]) == [1, 1, 1, 0.5, 0.5]
+
+
+def test_forward_fill_stays_within_a_stay():
+    nan = np.nan
+    values = np.array([[nan, 1], [2, nan], [nan, nan], [nan, 5], [7, nan]])
+    filled = forward_fill(values, np.array([0, 3, 5]))
+    np.testing.assert_array_equal(filled, [[nan, 1], [2, 1], [2, 1], [nan, 5], [7, 5]])
+
+
+def test_clinical_scaling_is_fitted_on_measured_training_values():
+    nan = np.nan
+
+    def stays(values, since):
+        values = np.array(values, dtype=np.float32)
+        base = drawings([2, 2])
+        since = np.array(since, dtype=np.float32)
+        return replace(base, inputs=values, time_since_observation=since)
+
+    training = stays([[nan, nan], [1, nan], [3, nan], [nan, nan]], [0, 1, 0, 1])
+    scaling = ClinicalScaling.fit(training)
+    assert scaling.median == [2.0, 0.0, 0.5]
+    assert scaling.mean == [2.0, 0.0, 0.5]
+    assert scaling.standard_deviation == [1.0, 1.0, 0.5]
+    test = stays([[nan, nan], [5, 4], [nan, nan], [1, nan]], [0, 2, 0, 1])
+    expected = [[0, 0, -1], [3, 4, 3], [0, 0, -1], [-1, 0, 1]]
+    np.testing.assert_allclose(scaling.apply(test), expected)
+
+
+def test_greedy_decoding():
+    alphabet = ("a", "b")
+    assert decode_greedily(np.array([0, 1, 1, 0, 1, 2, 2, 0]), alphabet) == "aab"
+    assert decode_greedily(np.array([0, 0]), alphabet) == ""
+    assert decode_greedily(np.array([2]), alphabet) == "b"
+
+
+def test_ctc_loss_against_all_paths():
+    # Two steps, blank and one character: "a" is written by (a, a), (a, -) and (-, a).
+    logits = torch.tensor([[[0.3, -0.2], [1.0, 0.5]]])
+    probabilities = torch.softmax(logits[0], dim=1).numpy()
+    (blank_1, a_1), (blank_2, a_2) = probabilities
+    expected = -np.log(a_1 * a_2 + a_1 * blank_2 + blank_1 * a_2)
+    batch = batches.Batch(torch.zeros(1, 2, 1), None, [torch.tensor([1])], np.array([0]))
+    task = TranscriptionTask(("a",))
+    assert task.loss(logits, batch).item() == pytest.approx(expected, rel=1e-6)
+    # A character outside the alphabet (code 0) is left out of the target.
+    unknown = replace(batch, targets=[torch.tensor([0, 1])])
+    assert task.loss(logits, unknown).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_augmentation_without_amounts_changes_nothing_and_a_rotation_turns():
+    lines = torch.rand(2, 40, 20) * 2 - 1
+    same = Augmentation(0.0, 0.0, [1.0, 1.0], 0.0)(lines)
+    torch.testing.assert_close(same, lines, atol=1e-5, rtol=0)
+    # Rotating by up to 30 degrees must keep distances: a round dot stays round, in pixels.
+    dot = torch.full((8, 120, 60), -1.0)
+    columns, rows = torch.meshgrid(torch.arange(120.0), torch.arange(60.0), indexing="ij")
+    dot[:, (columns - 80) ** 2 + (rows - 30) ** 2 < 64] = 1.0
+    torch.manual_seed(0)
+    turned = (Augmentation(30.0, 0.0, [1.0, 1.0], 0.0)(dot) + 1) / 2
+    for image in turned:
+        mass = image.sum()
+        center = (image.sum(1) * torch.arange(120.0)).sum() / mass - 59.5
+        middle = (image.sum(0) * torch.arange(60.0)).sum() / mass - 29.5
+        assert float(torch.hypot(center, middle)) == pytest.approx(20.5, abs=0.5)
+        assert float(mass) == pytest.approx(float(((dot[0] + 1) / 2).sum()), rel=0.05)
+
+
+@pytest.mark.parametrize("core", ["lstm", "cfc"])
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_a_result_does_not_depend_on_the_batch(core, pooling):
+    torch.manual_seed(0)
+    sequences = drawings([2, 9, 5, 7])
+    model = SequenceModel(settings(pooling, core)["architecture"], (5,), 2).eval()
+    together = batches.make_batch(sequences, np.arange(4), torch.from_numpy, CPU)
+    logits = model(together.steps, None, together.lengths)
+    for i in range(4):
+        alone = batches.make_batch(sequences, np.array([i]), torch.from_numpy, CPU)
+        torch.testing.assert_close(logits[i], model(alone.steps)[0], atol=1e-6, rtol=1e-5)
+
+
+def test_the_released_mean_takes_in_the_padding():
+    torch.manual_seed(0)
+    sequences = drawings([2, 9])
+    model = SequenceModel(settings("mean_with_padding")["architecture"], (5,), 2).eval()
+    together = batches.make_batch(sequences, np.arange(2), torch.from_numpy, CPU)
+    alone = batches.make_batch(sequences, np.array([0]), torch.from_numpy, CPU)
+    logits = model(together.steps, None, together.lengths)
+    assert not torch.allclose(logits[0], model(alone.steps)[0], atol=1e-4)
+
+
+def test_an_architecture_tells_shapes_and_counts():
+    model = SequenceModel(settings(core="cfc")["architecture"], (5,), 2)
+    told = describe(model, torch.zeros(1, 7, 5), None)
+    assert told["input_shape"] == ["batch", 7, 5] and told["output_shape"] == ["batch", 2]
+    assert sum(entry["parameters"] for entry in told["modules"]) == sum(
+        parameter.numel() for parameter in model.parameters()
+    )
+    core = next(entry for entry in told["modules"] if entry["part"] == "core")
+    assert core["output_shape"] == ["batch", 7, 8]
+
+
+RUN_FILES = {
+    "weights.safetensors",
+    "history.csv",
+    "predictions.csv",
+    "confusion.csv",
+    "metrics.json",
+    "provenance.json",
+    "architecture.json",
+}
+
+
+@pytest.mark.parametrize("core", ["lstm", "cfc"])
+def test_a_training_learns_and_leaves_the_same_bytes_when_repeated(cache, tmp_path, core):
+    wanted = request(cache, settings=settings(core=core))
+    for name in ("first", "second"):
+        train_run(wanted, tmp_path / name, CPU, threads=1)
+    assert {path.name for path in (tmp_path / "first").iterdir()} == RUN_FILES
+    for name in RUN_FILES - {"provenance.json"}:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    metrics = json.loads((tmp_path / "first/metrics.json").read_text())
+    predictions = pd.read_csv(tmp_path / "first/predictions.csv")
+    assert metrics["examples"] == {"train": 48, "test": 16} and len(predictions) == 16
+    assert metrics["test"]["accuracy"] == (predictions.target == predictions.prediction).mean()
+    assert metrics["test"]["accuracy"] > 0.8
+    assert metrics["synthetic"] is True
+    history = pd.read_csv(tmp_path / "first/history.csv")
+    assert history.epoch.tolist() == [1, 2, 3]
+    assert history.test_accuracy.iloc[-1] == metrics["test"]["accuracy"]
+
+
+def test_another_seed_gives_another_split_and_other_weights(cache, tmp_path):
+    train_run(request(cache), tmp_path / "one", CPU, threads=1)
+    train_run(request(cache, seed=2), tmp_path / "two", CPU, threads=1)
+    first, second = (pd.read_csv(tmp_path / name / "predictions.csv").id for name in ("one", "two"))
+    assert set(first) != set(second)
+
+
+def test_a_stored_run_gives_its_predictions_again_and_is_stressed(cache, tmp_path):
+    train_run(request(cache), tmp_path / "run", CPU, threads=1)
+    model, data, task, metrics = load_run(tmp_path / "run", cache, CPU, 1)
+    _, figures = evaluate(model, data.test, data, task, metrics["settings"]["training"], CPU)
+    assert figures == metrics["test"]
+    wanted = {"corruptions": ["zero_steps"], "rates": [0.0, 0.5, 1.0], "draws": 2, "mask_seed": 0}
+    rows = stress_rows(model, data, task, metrics, wanted, CPU)
+    assert rows[["rate", "draw"]].to_numpy().tolist() == [
+        [0, 0],
+        [0.5, 0],
+        [0.5, 1],
+        [1, 0],
+        [1, 1],
+    ]
+    assert rows.accuracy.iloc[0] == metrics["test"]["accuracy"]
+    # With every step zeroed all drawings of a length look alike: about half is right.
+    assert rows.accuracy.iloc[-1] < 0.8
+
+
+def test_a_run_refuses_another_cache_and_damaged_weights(cache, tmp_path):
+    train_run(request(cache), tmp_path / "run", CPU, threads=1)
+    weights = tmp_path / "run/weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(InputError, match="weights"):
+        load_run(tmp_path / "run", cache, CPU, 1)
+    other = tmp_path / "other.h5"
+    other.write_bytes(cache.read_bytes() + b" ")
+    with pytest.raises(InputError, match="is not the cache"):
+        load_run(tmp_path / "run", other, CPU, 1)
+
+
+def test_a_training_refuses_a_cache_prepared_otherwise(cache, tmp_path):
+    wanted = request(cache, settings=settings() | {"dataset": {"categories": ["a", "c"]}})
+    with pytest.raises(InputError, match="was prepared with"):
+        train_run(wanted, tmp_path / "run", CPU, threads=1)
+    with pytest.raises(InputError, match="holds quickdraw, expected nmnist"):
+        train_run(request(cache, dataset="nmnist"), tmp_path / "run", CPU, threads=1)
+
+
+def test_a_diverging_training_stops_and_leaves_nothing(cache, tmp_path):
+    wild = settings(learning_rate=1e30, gradient_clip=None, optimizer="adamw")
+    with pytest.raises(InputError, match="diverged"):
+        train_run(request(cache, settings=wild), tmp_path / "run", CPU, threads=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_unrecognised_drawings_are_left_out_where_the_protocol_says_so(tmp_path):
+    everything = replace(
+        drawings([5] * 40), recognized=np.array([1] * 30 + [0] * 10, dtype=np.uint8)
+    )
+    path = tmp_path / "cache.h5"
+    attributes = CacheAttributes(
+        "quickdraw", "synthetic", True, "classification", "points", (), ("a", "b"), {}, {}, "0"
+    )
+    with CacheWriter(path, attributes) as writer:
+        writer.append("all", everything)
+    for only, expected in ((True, 30), (False, 40)):
+        training = settings(recognized_only=only)["training"]
+        data = inputs.load(path, training, seed=0)
+        assert len(data.train) + len(data.test) == expected
+
+
+def test_predictions_table_names_classes():
+    task = ClassificationTask(("cat", "dog"))
+    sequences = drawings([2, 2, 2])
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]])
+    table = task.predictions(probabilities, sequences)
+    assert table.target.tolist() == ["cat", "dog", "cat"]
+    assert table.prediction.tolist() == ["cat", "dog", "dog"]
+    assert table.probability_dog.tolist() == [0.1, 0.8, 0.6]
+    counts = task.confusion(probabilities, sequences)
+    assert counts.to_numpy().tolist() == [
+        ["cat", "cat", 1],
+        ["cat", "dog", 1],
+        ["dog", "cat", 0],
+        ["dog", "dog", 1],
+    ]
