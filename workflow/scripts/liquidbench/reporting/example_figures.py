@@ -79,8 +79,8 @@ def recording_figure(path: str | Path) -> Drawn:
     _draw_slices(bottom, x, y, on, time)
     caption = (
         f"Recording {_who(example)}. Top: events per pixel over the whole recording, all, ON and "
-        "OFF. Bottom: the same in ten equal time slices, blue where ON events prevail and red where "
-        "OFF events do."
+        "OFF. Bottom: the same in ten equal time slices, blue where ON events prevail and red "
+        "where OFF events do."
     )
     return figure, title, caption
 

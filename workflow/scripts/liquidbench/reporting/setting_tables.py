@@ -106,6 +106,7 @@ def settings_table(study: Study, printed: PrintedTable) -> Table:
         title="Training hyper-parameters that were used",
         about=("Data set", "Data", "Protocol", "Model", "Seeds"),
         figures=SETTINGS,
+        measured_as="used",
         compared_as="verdict",
     )
     groups = study.groups()

@@ -52,6 +52,7 @@ class Table:
         title: without the number.
         about: headings of the columns that say what a row is about.
         figures: figure name to heading, in order.
+        measured_as: what the first line is: measured or used.
         compared_as: what the third line is: difference, ratio or verdict.
         rows: the rows.
         notes: lines under the table.
@@ -62,6 +63,7 @@ class Table:
     title: str
     about: tuple[str, ...]
     figures: dict[str, str]
+    measured_as: str = "measured"
     compared_as: str = "difference"
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -137,9 +139,16 @@ def as_csv(table: Table) -> str:
     writer.writerow([*about, "figure", *(headings[index] for index in keep)])
     for row in table.rows:
         for name, comparison in row.figures.items():
-            numbers = ["" if value is None else value for value in comparison.numbers]
+            numbers = [_csv_value(value) for value in comparison.numbers]
             writer.writerow([*row.about, name, *(numbers[index] for index in keep)])
     return output.getvalue()
+
+
+def _csv_value(value: float | str | None) -> int | float | str:
+    """Empty for None; counts without ".0", which a mean of numbers has."""
+    if value is None:
+        return ""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
@@ -160,7 +169,7 @@ def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
         cells = [row.figures.get(name) for name in names]
         blank = [""] * len(row.about)
         shown = [cell.measured if cell else NOTHING for cell in cells]
-        lines.append([*row.about, "measured", *shown])
+        lines.append([*row.about, table.measured_as, *shown])
         shown = [(cell.printed if cell else "") or NOTHING for cell in cells]
         lines.append([*blank, "paper", *shown])
         shown = [(cell.compared if cell else "") or NOTHING for cell in cells]

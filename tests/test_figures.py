@@ -1,0 +1,237 @@
+"""Figures: what they show against hand-made input, that files are valid and their bytes stable."""
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from fake_study import LAYOUT, run_item, write_examples, write_run, write_stress
+from liquidbench.errors import InputError
+from liquidbench.reporting import style
+from liquidbench.reporting.architecture_figures import (
+    architecture_figure,
+    read_architecture,
+    shape_text,
+)
+from liquidbench.reporting.example_figures import (
+    accumulate,
+    read_example,
+    recording_figure,
+    stage_ends,
+    stay_figure,
+)
+from liquidbench.reporting.gallery import Gallery
+from liquidbench.reporting.result_figures import confusion_matrix, stress_figure, training_figure
+from liquidbench.reporting.runs import RunKey
+from liquidbench.reporting.study import read_study
+from liquidbench.reporting.summaries import summarise, write_summaries
+
+SCRIPT = Path(__file__).parents[1] / "workflow/scripts/figures.py"
+ITEMS = [run_item("nmnist", "released", model) for model in ("lstm", "cfc")]
+STRESSED = run_item("nmnist", "stress", "cfc")
+BANNER = "SYNTHETIC DATA: generated, not the real data set"
+
+
+def read_back(results, items):
+    write_summaries(summarise(results, [RunKey(**item) for item in items]), results / "summary")
+    return read_study(results / "summary", json.dumps(LAYOUT))
+
+
+def texts_of(figure):
+    found = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+    return [text for text in found if text]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The command run on a small synthetic study whose QuickDraw, IAM and sepsis runs are not."""
+    root = tmp_path_factory.mktemp("figures")
+    for item in [*ITEMS, STRESSED]:
+        folder = write_run(root, item, synthetic=True)
+    write_stress(folder, STRESSED, {0.0: [0.9], 0.3: [0.7, 0.6]})
+    write_examples(root, synthetic=True)
+    (root / "quickdraw/examples.npz").unlink()
+    (root / "iam/examples.npz").unlink()
+    read_back(root, [*ITEMS, STRESSED])
+    out = root / "out"
+    out.mkdir()
+    for name in ("confusion_iam.png", "confusion_iam.svg", "notes.png"):
+        (out / name).write_text("from an earlier study")
+    command = [sys.executable, SCRIPT, "--summary", root / "summary", "--results", root]
+    command += ["--runs", json.dumps([*ITEMS, STRESSED]), "--layout", json.dumps(LAYOUT)]
+    done = subprocess.run([*command, "--out", out], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+EXPECTED = ["figure_1", "figure_4", "figure_5", "training_curves_nmnist", "confusion_nmnist"]
+EXPECTED += ["stress_nmnist"]
+
+
+def test_every_possible_figure_is_a_valid_png_and_svg(drawn):
+    for name in EXPECTED:
+        image = matplotlib.image.imread(drawn / f"{name}.png")
+        assert image.shape[1] > 600 and image.std() > 0.01
+        assert ET.parse(drawn / f"{name}.svg").getroot().tag.endswith("svg")
+    written = {path.stem for path in drawn.glob("*.svg")}
+    assert written == set(EXPECTED)
+
+
+def test_synthetic_figures_carry_the_banner(drawn):
+    for name in EXPECTED:
+        image = matplotlib.image.imread(drawn / f"{name}.png")[..., :3]
+        vermilion = np.array(matplotlib.colors.to_rgb(style.VERMILION))
+        assert np.allclose(image[3, :20], vermilion, atol=0.01)
+
+
+def test_the_index_lists_figures_and_reasons(drawn):
+    index = (drawn / "index.md").read_text()
+    for name in EXPECTED:
+        assert f"]({name}.svg)" in index and f"]({name}.png)" in index
+    assert "- `figure_2`: no `quickdraw/examples.npz` among the results" in index
+    assert "- `figure_6`: no finished run of iam under its main protocol" in index
+
+
+def test_figures_of_an_earlier_state_go_and_other_files_stay(drawn):
+    assert not (drawn / "confusion_iam.png").exists()
+    assert (drawn / "notes.png").exists()
+
+
+def test_the_same_figure_is_the_same_bytes(tmp_path, drawn):
+    results = drawn.parent
+    study = read_back(results, [*ITEMS, STRESSED])
+    groups = [group for group in study.groups() if group.finished]
+    style.apply_style()
+    gallery = Gallery(tmp_path)
+    gallery.add("training_curves_nmnist", *training_figure(study, groups))
+    gallery.add("figure_1", *recording_figure(results / "nmnist/examples.npz"))
+    for name in ("training_curves_nmnist", "figure_1"):
+        again, first = (folder / f"{name}.svg" for folder in (tmp_path, drawn))
+        assert again.read_bytes() == first.read_bytes()
+        assert b"<dc:date>" not in first.read_bytes()
+
+
+def test_accumulated_events_against_a_loop():
+    random = np.random.default_rng(1)
+    x, y = random.integers(0, 34, (2, 500)).astype(np.uint8)
+    expected = np.zeros((34, 34), int)
+    for column, row in zip(x, y):
+        expected[row, column] += 1
+    assert (accumulate(x, y) == expected).all()
+
+
+def test_a_recording_s_panels_hold_its_events(tmp_path):
+    """Four events: two ON in the first slice, one OFF in the last, one outside the sensor."""
+    path = tmp_path / "examples.npz"
+    arrays = {
+        "x": np.array([1, 1, 5, 200], np.uint8),
+        "y": np.array([2, 2, 6, 3], np.uint8),
+        "polarity": np.array([1, 1, 0, 1], np.uint8),
+        "time": np.array([0, 10, 1000, 500]),
+    }
+    np.savez(path, **arrays, label="3", id="one", synthetic=np.bool_(False), source="mirror")
+    figure, title, _ = recording_figure(path)
+    images = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    whole, on, off, *slices = images[:13]
+    assert whole[2, 1] == 2 and whole[6, 5] == 1 and whole.sum() == 3
+    assert on.sum() == 2 and off.sum() == 1
+    assert [int(image.sum()) for image in slices] == [2, 0, 0, 0, 0, 0, 0, 0, 0, -1]
+    assert "digit 3" in title and BANNER not in texts_of(figure)
+
+
+@pytest.mark.parametrize(
+    ("strokes", "ends"),
+    [
+        ([0] * 4 + [1] * 4 + [2] * 4, [2, 4, 6, 8, 10, 12]),
+        ([0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6]),
+        (list(range(12)), [2, 4, 6, 8, 10, 12]),
+        ([0, 0, 0], [1, 2, 3]),
+    ],
+)
+def test_stages_of_a_drawing_end_with_its_strokes(strokes, ends):
+    assert stage_ends(np.array(strokes), 6) == ends
+
+
+def test_a_stay_marks_the_first_labelled_hour_and_the_onset(tmp_path):
+    values = np.full((30, 39), np.nan, np.float32)
+    values[:, 0] = 80
+    labels = (np.arange(30) >= 19).astype(np.uint8)
+    names = np.array(["HR", *(f"other_{i}" for i in range(38))])
+    content = {"values": values, "labels": labels, "feature_names": names, "id": "p1"}
+    np.savez(tmp_path / "e.npz", **content, synthetic=np.bool_(True), source="synthetic")
+    figure, _, caption = stay_figure(tmp_path / "e.npz")
+    marks = {float(line.get_xdata()[0]) for line in figure.axes[0].lines[-2:]}
+    # Index 19 is the 20th hour; the label begins six hours before the onset.
+    assert marks == {20.0, 26.0}
+    assert BANNER in texts_of(figure)
+    assert "97% of all are missing" in caption
+
+
+def test_examples_with_pickles_or_holes_are_refused(tmp_path):
+    path = tmp_path / "examples.npz"
+    np.savez(path, x=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(InputError, match="cannot be read"):
+        read_example(path, ["x"])
+    np.savez(path, x=np.arange(3), synthetic=np.bool_(True), source="synthetic")
+    with pytest.raises(InputError, match="arrays missing: y"):
+        read_example(path, ["x", "y"])
+    path.write_bytes(b"no archive")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_example(path, ["x"])
+
+
+def test_an_architecture_shows_shapes_counts_and_pooling(tmp_path):
+    folders = [write_run(tmp_path, item) for item in ITEMS]
+    architectures = [
+        read_architecture(folder / "architecture.json", item["model"], "layers=2")
+        for folder, item in zip(folders, ITEMS)
+    ]
+    figure = architecture_figure("Models", architectures, synthetic=False)
+    texts = texts_of(figure)
+    for text in ("lstm", "cfc", "Encoder", "Core", "Head"):
+        assert text in texts
+    for text in ("batch × 10 × 4,096", "batch × 10 × 2 × 34 × 34", "18,496", "layers=2"):
+        assert texts.count(text) == 2
+    assert texts.count("Mean over the valid steps") == 2
+    assert shape_text(("batch", 10, 4096)) == "batch × 10 × 4,096"
+
+
+def test_a_broken_architecture_is_named(tmp_path):
+    path = tmp_path / "architecture.json"
+    for content in ([], {"modules": []}, {"input_shape": [1], "modules": []}):
+        path.write_text(json.dumps(content))
+        with pytest.raises(InputError) as caught:
+            read_architecture(path, "cfc")
+        assert caught.value.where == str(path)
+
+
+def test_confusion_counts_are_summed_over_seeds(tmp_path):
+    items = [run_item("physionet", "paper", "cfc-128", seed) for seed in (0, 1)]
+    for item in items:
+        write_run(tmp_path, item)
+    study = read_back(tmp_path, items)
+    names, counts = confusion_matrix(study, study.groups()[0])
+    assert names == ["no sepsis", "sepsis"]
+    assert counts.tolist() == [[2 * 88, 2 * 2], [2 * 7, 2 * 3]]
+
+
+def test_stress_curves_are_means_over_draws_and_seeds(tmp_path):
+    write_stress(write_run(tmp_path, STRESSED), STRESSED, {0.0: [0.9], 0.3: [0.7, 0.6]})
+    study = read_back(tmp_path, [STRESSED])
+    figure, _, caption = stress_figure(study, study.groups())
+    line = figure.axes[0].lines[0]
+    assert list(line.get_xdata()) == [0, 30]
+    assert list(line.get_ydata()) == pytest.approx([90, 65])
+    assert "stress/cfc (1 seed)" in caption
+
+
+def test_models_differ_in_colour_and_marker():
+    looks = style.model_styles(["lstm", "cfc", "lstm-128", "cfc-128", "gru", "other"])
+    assert looks["lstm"][0] == style.VERMILION and looks["cfc"][0] == style.BLUE
+    assert len({colour for colour, _ in looks.values()}) == 6
+    assert len({marker for _, marker in looks.values()}) == 6
