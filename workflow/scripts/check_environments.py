@@ -101,22 +101,34 @@ def check_starts(
     for script in scripts:
         run([python, script, "--help"], f"{environment.path}: {script.name}", alone(python))
     library = f"import sys; sys.path.insert(0, {str(scripts[0].parent)!r})"
-    for module in modules:
-        code = f"{library}; import {module}"
-        run([python, "-c", code], f"{environment.path}: {module}", alone(python))
+    imports = "".join(f"\nimport {module}" for module in modules)
+    run([python, "-c", library + imports], f"{environment.path}: imports", alone(python))
     print(f"{environment.name}: {len(scripts)} scripts, {len(modules)} modules start", flush=True)
 
 
-def run_rules(
-    root: Path, folder: Path, python: Path, environment: Environment, rules: list[str], config: dict
+def run_stage(
+    root: Path,
+    folder: Path,
+    environment: Environment,
+    python: Path,
+    rules: list[str],
+    later: list[str],
+    config: dict,
 ) -> None:
-    """Run the workflow up to some rules in `folder`; their `python` is the environment's."""
+    """Run the workflow in `folder` but for the `later` rules; `python` is the environment's.
+
+    Raises:
+        InputError: a job failed, or one of the stage's own `rules` did not run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     overlay = folder / f"{environment.name}.json"
     overlay.write_text(json.dumps(config), encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
-    command += ["--configfile", root / "config/demo.yaml", overlay.absolute()]
-    command += ["--directory", folder, "--cores", "2", "--until", *rules]
+    # The Snakefile looks for its own two below the working directory, which is another one here.
+    configs = [root / f"config/{name}.yaml" for name in ("config", "protocols", "demo")]
+    command += ["--configfile", *configs, overlay.absolute()]
+    command += ["--directory", folder, "--cores", "2"]
+    command += ["--omit-from", *later] if later else []
     printed = run(command, f"{environment.path}: a tiny study", alone(python))
     for rule in rules:
         if not re.search(rf"^(local)?rule {rule}:", printed, re.MULTILINE):
@@ -130,13 +142,18 @@ def run_study(root: Path, folder: Path, pythons: dict, environments: dict, rules
     if unknown:
         raise InputError("rules/", f"new environments {sorted(unknown)}", "Put them into the study")
     shutil.rmtree(folder, ignore_errors=True)
-    for name in STUDY_STAGES:
-        arguments = root, folder, pythons[name], environments[name], list(rules[name]), TINY_STUDY
-        run_rules(*arguments)
+
+    def run_one(name: str, later_stages: list[str], config: dict) -> None:
+        later = [rule for stage in later_stages for rule in rules[stage]]
+        own = list(rules[name])
+        run_stage(root, folder, environments[name], pythons[name], own, later, config)
+
+    for number, name in enumerate(STUDY_STAGES, start=1):
+        run_one(name, STUDY_STAGES[number:], TINY_STUDY)
     mirrored = {name: {"source": "mirror"} for name in TINY_STUDY["datasets"]}
     mirror = str((folder / "demo/raw").absolute())
     config = {"mirror": mirror, "paths": {"raw": "fetched"}, "datasets": mirrored}
-    run_rules(root, folder, pythons["fetch"], environments["fetch"], list(rules["fetch"]), config)
+    run_one("fetch", STUDY_STAGES, config)
 
 
 def main() -> None:
