@@ -86,7 +86,7 @@ def _values_of_runs(rows: pd.DataFrame, fact: str) -> str:
     texts = [f"{_readable(fact, ordered[0])} ({counts[ordered[0]]} runs)"]
     for value in ordered[1:]:
         keys = rows.loc[rows["value"] == value, RUN_COLUMNS].itertuples(index=False)
-        names = ", ".join(f"{k.dataset}/{k.protocol}/{k.model} seed {k.seed:g}" for k in keys)
+        names = ", ".join(f"{k.dataset}/{k.protocol}/{k.model} seed {int(k.seed)}" for k in keys)
         texts.append(f"{_readable(fact, value)} ({names})")
     return "; ".join(texts)
 
