@@ -167,10 +167,22 @@ def test_pip_packages_of_an_environment_count(tmp_path: Path) -> None:
     assert read_environment(path).pins == {"numpy": "2.4", "ncps": "1.0.1"}
 
 
-def test_rule_without_environment_is_refused(project: Path) -> None:
-    rules = project / "rules/train.smk"
+@pytest.mark.parametrize(
+    "call", ["{SCRIPTS:q}/train.py", "{params.script:q}", "workflow/scripts/train.py"]
+)
+def test_rules_are_read_however_they_name_their_script(project: Path, call: str) -> None:
+    text = (project / "rules/train.smk").read_text(encoding="utf-8")
+    text = text.replace("{SCRIPTS:q}/train.py", call)
+    if "params" in call:
+        text += '    params:\n        script=SCRIPTS / "train.py",\n'
+    rules = write(project / "rules/train.smk", text + "\nrule all:\n    input: 'x'\n")
     assert rules_by_environment([rules]) == {"train": {"train": "train"}}
-    write(rules, rules.read_text(encoding="utf-8").replace("envs/train.yaml", ""))
+
+
+@pytest.mark.parametrize("part", ["envs/train.yaml", "{SCRIPTS:q}/train.py"])
+def test_rule_without_environment_or_script_is_refused(project: Path, part: str) -> None:
+    rules = project / "rules/train.smk"
+    write(rules, rules.read_text(encoding="utf-8").replace(part, ""))
     with pytest.raises(InputError, match="rule train"):
         rules_by_environment([rules])
 

@@ -116,19 +116,22 @@ def pins_against_lock(environment: Environment, lock: Mapping[str, str]) -> list
 def rules_by_environment(rule_files: Iterable[Path]) -> dict[str, dict[str, str]]:
     """Which rules run in which environment, and their scripts, read from the rule files.
 
+    A rule's script is the ``name.py`` on a line that speaks of scripts, as in
+    ``{SCRIPTS:q}/train.py`` or ``workflow/scripts/train.py``.
+
     Returns:
         Environment name to rule name to script name without ``.py``.
 
     Raises:
-        InputError: a rule runs a script without naming one environment.
+        InputError: a rule has a script and no environment, the reverse, or several of one.
     """
     found: dict[str, dict[str, str]] = {}
     for path in rule_files:
         blocks = re.split(r"^rule +(\w+):", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
         for rule, block in zip(blocks[1::2], blocks[2::2], strict=True):
-            scripts = re.findall(r"python \S*?(\w+)\.py\b", block)
+            scripts = sorted(set(re.findall(r"(?i)scripts?\b[^\n]*?\b(\w+)\.py\b", block)))
             environments = re.findall(r"envs/(\w+)\.yaml", block)
-            if not scripts:
+            if not scripts and not environments:
                 continue
             if len(scripts) != 1 or len(environments) != 1:
                 raise InputError(
