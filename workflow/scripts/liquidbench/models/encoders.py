@@ -165,15 +165,19 @@ class ResNet6(nn.Module):
             ResidualBlock(fourth, fourth),
         )
         self.output_size = fourth * (height // 8)
-        self.positional_encoding = positional_encoding
+        self.positions = PositionalEncoding() if positional_encoding else nn.Identity()
 
     def forward(self, steps: Tensor) -> Tensor:
         images = steps.transpose(1, 2).unsqueeze(1)
         features = self.blocks(self.stem(images))
-        sequence = features.permute(0, 3, 1, 2).flatten(2)
-        if self.positional_encoding:
-            sequence = sequence + sinusoids(sequence.shape[1], self.output_size, sequence.device)
-        return sequence
+        return self.positions(features.permute(0, 3, 1, 2).flatten(2))
+
+
+class PositionalEncoding(nn.Module):
+    """Adds sinusoidal positions to a sequence, (batch, time, width)."""
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        return sequence + sinusoids(sequence.shape[1], sequence.shape[2], sequence.device)
 
 
 def sinusoids(length: int, width: int, device: torch.device) -> Tensor:
