@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
@@ -41,9 +42,18 @@ RUN_FILES = [
     "architecture.json",
 ]
 
-RENDER_TARGETS = {"tables", "figures", "summary"}
-REQUESTED = set(workflow.dag_settings.targets) if workflow.dag_settings else set()
-RENDER_ONLY = bool(REQUESTED) and REQUESTED <= RENDER_TARGETS
+RENDER_TARGETS = {"summary", "tables", "figures"}
+
+
+def requested_targets():
+    """The targets on the command line. The workflow object does not know them yet when a Snakefile is read."""
+    if "snakemake" not in Path(sys.argv[0]).parts[-2:] + (Path(sys.argv[0]).stem,):
+        return set()
+    arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    return set(arguments.targets)
+
+
+RENDER_ONLY = bool(requested_targets()) and requested_targets() <= RENDER_TARGETS
 
 
 wildcard_constraints:
