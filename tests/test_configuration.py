@@ -1,0 +1,354 @@
+"""The shipped configurations, refusals that name the key, and the runs that a configuration gives."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from liquidbench import configuration
+from liquidbench.configuration import Run
+from liquidbench.errors import InputError
+
+PROJECT = Path(__file__).parents[1]
+SCHEMA = PROJECT / "workflow/schemas/config.schema.yaml"
+REMOVED = object()
+
+
+def shipped(*overlays: str) -> dict[str, Any]:
+    """config.yaml and protocols.yaml with overlays, merged by Snakemake's own routine."""
+    config: dict[str, Any] = {}
+    for name in ("config", "protocols", *overlays):
+        text = (PROJECT / f"config/{name}.yaml").read_text(encoding="utf-8")
+        update_config(config, yaml.safe_load(text))
+    return config
+
+
+@pytest.fixture(scope="module")
+def study() -> dict[str, Any]:
+    return shipped()
+
+
+def changed(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy with the value at a dotted key replaced, added or REMOVED."""
+    result = copy.deepcopy(config)
+    *path, last = key.split(".")
+    block = result
+    for name in path:
+        block = block.setdefault(name, {})
+    if value is REMOVED:
+        del block[last]
+    else:
+        block[last] = value
+    return result
+
+
+def refusal(config: dict[str, Any], key: str, value: Any) -> InputError:
+    with pytest.raises(InputError) as caught:
+        configuration.check(changed(config, key, value), SCHEMA)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize("overlays", [(), ("demo",), ("mirror",)])
+def test_the_shipped_configurations_are_valid(overlays):
+    configuration.check(shipped(*overlays), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("where", "misspelt", "one_allowed"),
+    [
+        ("", "sedes", "seeds"),
+        ("paths", "report", "reports"),
+        ("threads", "training", "train"),
+        ("datasets", "mnist", "nmnist"),
+        ("datasets.nmnist", "modles", "models"),
+        ("datasets.nmnist.prepare", "bin", "bins"),
+        ("datasets.iam.synthetic", "words", "vocabulary"),
+        ("datasets.physionet.training", "epoch", "epochs"),
+        ("stress", "rate", "rates"),
+        ("models.lstm", "unit", "units"),
+        ("protocols.released", "quickdrawn", "quickdraw"),
+        ("protocols.released.nmnist", "core", "cores"),
+        ("protocols.released.nmnist.cores", "gru", "lstm"),
+        ("protocols.released.nmnist.cores.cfc", "layers", "backbone_layers"),
+        ("protocols.paper.iam.encoder", "channel", "channels"),
+        ("protocols.paper.iam.training", "learning_rat", "learning_rate"),
+        ("protocols.released.iam.training.augmentation", "rotate", "rotation_degrees"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_keys_that_are_allowed(
+    study, where, misspelt, one_allowed
+):
+    error = refusal(study, f"{where}.{misspelt}".lstrip("."), 1)
+    assert error.where == f"configuration key {where or '(top level)'}"
+    assert error.problem == f"unknown key {misspelt}"
+    allowed = error.remedy.split(";")[0].removeprefix("Allowed here: ").split(", ")
+    assert one_allowed in allowed
+    assert misspelt not in allowed
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("seeds", [], "non-empty"),
+        ("seeds", 3, "'array'"),
+        ("seeds", [0, 0], "non-unique"),
+        ("device", "gpu", "'auto', 'cpu', 'cuda'"),
+        ("paths.raw", "", "non-empty"),
+        ("threads.train", 0, "minimum of 1"),
+        ("datasets.nmnist.source", "downlaod", "'download', 'mirror', 'synthetic'"),
+        ("datasets.nmnist.prepare.bins", 0, "minimum of 1"),
+        ("datasets.nmnist.prepare.bins", 1001, "maximum of 1000"),
+        ("datasets.nmnist.prepare.bins", "10", "'integer'"),
+        ("datasets.nmnist.models", [], "non-empty"),
+        ("datasets.quickdraw.prepare.categories", ["apple"], "too short"),
+        ("datasets.iam.prepare.height", 60, "multiple of 8"),
+        ("datasets.physionet.training.test_fraction", 1, "maximum of 1"),
+        ("datasets.physionet.synthetic.septic_fraction", 1.5, "maximum of 1"),
+        ("stress.draws", 0, "minimum of 1"),
+        ("models.lstm.core", "gru", "'lstm', 'cfc'"),
+        ("protocols.released.nmnist.pooling", "max", "'mean', 'mean_with_padding', 'last'"),
+        ("protocols.released.nmnist.encoder.name", "cnn", "'frame_cnn'"),
+        # What YAML makes of 1e-3, without a point.
+        ("protocols.released.nmnist.training.learning_rate", "1e-3", "'number'"),
+        ("protocols.released.nmnist.training.learning_rate", -0.1, "minimum of 0"),
+        ("protocols.released.nmnist.training.learning_rate", None, "'number'"),
+        ("datasets.nmnist", None, "'object'"),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_out_of_range_is_named_with_what_is_allowed(
+    study, key, value, told
+):
+    error = refusal(study, key, value)
+    assert error.where == f"configuration key {key}"
+    assert told in error.problem
+    assert repr(value) in error.problem
+
+
+@pytest.mark.parametrize(
+    ("key", "items", "position", "told"),
+    [
+        ("seeds", [0, -1], 1, "minimum of 0"),
+        ("seeds", [1.5], 0, "'integer'"),
+        ("datasets.quickdraw.prepare.categories", ["apple", "../x"], 1, "does not match"),
+        ("datasets.physionet.prepare.hospitals", ["a", "c"], 1, "'a', 'b'"),
+        ("stress.rates", [0.0, 1.5], 1, "maximum of 1"),
+        ("stress.corruptions", ["blur"], 0, "zero_steps"),
+        ("stress.datasets", ["nmnist", "iam"], 1, "'nmnist', 'quickdraw'"),
+        ("protocols.released.nmnist.encoder.channels", [32, 0], 1, "minimum of 1"),
+    ],
+)
+def test_the_item_of_a_list_that_is_wrong_is_named(study, key, items, position, told):
+    error = refusal(study, key, items)
+    assert error.where == f"configuration key {key}.{position}"
+    assert told in error.problem
+
+
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [
+        ("", "seeds"),
+        ("datasets.nmnist", "prepare"),
+        ("datasets.nmnist.prepare", "overflow_events"),
+        ("stress", "mask_seed"),
+        ("models.cfc", "core"),
+        ("protocols.paper.iam", "pooling"),
+        ("protocols.paper.iam.training", "learning_rate"),
+    ],
+)
+def test_a_missing_key_is_named(study, where, key):
+    error = refusal(study, f"{where}.{key}".lstrip("."), REMOVED)
+    assert error.where == f"configuration key {where or '(top level)'}"
+    assert error.problem == f"'{key}' is a required key"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        ({"name": "stepp"}, "plateau_on_test"),
+        ({"name": "step", "factor": 0.5}, "every_epochs"),
+        ({"name": "cosine", "factor": 0.5}, "factor"),
+        ({"name": "step", "every_epochs": 2, "factor": 3}, "maximum of 1"),
+    ],
+)
+def test_a_wrong_schedule_is_told_what_is_wrong_with_it(study, schedule, told):
+    key = "protocols.released.nmnist.training.schedule"
+    error = refusal(study, key, schedule)
+    assert error.where.startswith(f"configuration key {key}")
+    assert told in str(error).replace(repr(schedule), "")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "where", "problem", "choices"),
+    [
+        (
+            "datasets.nmnist.models",
+            ["lstm", "gru"],
+            None,
+            "no model 'gru'",
+            "cfc-128, cfc-256, lstm",
+        ),
+        ("stress.models", ["gru"], None, "no model 'gru'", "cfc-128, cfc-256, lstm"),
+        ("datasets.nmnist.protocol", "realised", None, "'realised' for nmnist", "paper, released"),
+        # It exists, but for another data set.
+        (
+            "datasets.physionet.protocol",
+            "released",
+            None,
+            "'released' for physionet",
+            "demo, paper",
+        ),
+        ("stress.protocol", "compact", None, "'compact' for nmnist", "stress"),
+        # The protocol has no settings for a model's core.
+        (
+            "protocols.released.nmnist.cores",
+            {"cfc": {"units": 8}},
+            "datasets.nmnist.models",
+            "no settings of the core 'lstm' for nmnist, which model lstm needs",
+            "protocols.released.nmnist.cores.lstm",
+        ),
+        # The stress test asks for a data set that the study does not have.
+        (
+            "datasets.quickdraw",
+            REMOVED,
+            "stress.datasets",
+            "quickdraw is not",
+            "datasets.quickdraw",
+        ),
+    ],
+)
+def test_a_name_that_refers_to_nothing_is_refused(study, key, value, where, problem, choices):
+    error = refusal(study, key, value)
+    assert error.where == f"configuration key {where or key}"
+    assert problem in error.problem
+    assert choices in error.remedy
+
+
+# The default study, written out.
+TRAININGS = [
+    Run("nmnist", "released", "lstm", 0),
+    Run("nmnist", "released", "cfc", 0),
+    Run("quickdraw", "released", "lstm", 0),
+    Run("quickdraw", "released", "cfc", 0),
+    Run("iam", "released", "lstm", 0),
+    Run("iam", "released", "cfc", 0),
+    Run("physionet", "paper", "lstm-128", 0),
+    Run("physionet", "paper", "cfc-128", 0),
+    Run("physionet", "paper", "cfc-256", 0),
+]
+STRESS = [
+    Run("nmnist", "stress", "lstm", 0),
+    Run("nmnist", "stress", "cfc", 0),
+    Run("quickdraw", "stress", "lstm", 0),
+    Run("quickdraw", "stress", "cfc", 0),
+]
+
+
+def test_the_runs_of_the_default_study(study):
+    assert configuration.training_runs(study) == TRAININGS
+    assert configuration.stress_runs(study) == STRESS
+    assert configuration.all_runs(study) == TRAININGS + STRESS
+
+
+def test_every_run_is_repeated_for_every_seed(study):
+    runs = configuration.all_runs(changed(study, "seeds", [0, 3]))
+    assert len(runs) == 26
+    assert {run.seed for run in runs} == {0, 3}
+    assert [run for run in runs if run.seed == 0] == TRAININGS + STRESS
+
+
+def test_a_stress_test_of_the_study_s_own_runs_trains_nothing_twice(study):
+    config = changed(study, "stress.protocol", "released")
+    assert configuration.all_runs(config) == TRAININGS
+    assert configuration.stress_runs(config) == TRAININGS[:4]
+
+
+def test_a_study_without_a_stress_test(study):
+    config = changed(study, "stress.datasets", [])
+    configuration.check(config, SCHEMA)
+    assert configuration.all_runs(config) == TRAININGS
+
+
+def test_a_run_names_its_directory():
+    run = Run("physionet", "paper", "cfc-256", 11)
+    assert run.directory == "physionet/paper/cfc-256/seed-11"
+    assert run.as_dict() == {
+        "dataset": "physionet",
+        "protocol": "paper",
+        "model": "cfc-256",
+        "seed": 11,
+    }
+
+
+def test_a_run_gets_its_protocol_s_settings(study):
+    settings = configuration.run_settings(study, Run("quickdraw", "released", "lstm", 0))
+    assert settings["architecture"] == {
+        "encoder": {"name": "projection", "units": 128},
+        "core": {"name": "lstm", "units": 256, "layers": 2, "dropout": 0.1},
+        "pooling": "mean_with_padding",
+        "head": {"name": "mlp", "units": 128, "dropout": 0.2},
+    }
+    assert settings["training"] == {
+        "epochs": 30,
+        "batch_size": 128,
+        "optimizer": "adamw",
+        "learning_rate": 0.001,
+        "weight_decay": 0.01,
+        "schedule": {"name": "plateau_on_test", "patience_epochs": 3, "factor": 0.5},
+        "gradient_clip": 1.0,
+        "test_fraction": 0.15,
+        "stratify": False,
+        "recognized_only": True,
+    }
+    assert settings["dataset"]["categories"][:2] == ["airplane", "apple"]
+
+
+def test_a_model_s_own_options_win_over_the_protocol_s(study):
+    run = Run("physionet", "paper", "cfc-128", 0)
+    assert configuration.run_settings(study, run)["architecture"]["core"] == {
+        "name": "cfc",
+        "units": 128,
+        "backbone_units": 128,
+        "backbone_layers": 1,
+        "projection": False,
+    }
+    deep = changed(study, "models.deep", {"core": "lstm", "units": 64, "layers": 3})
+    core = configuration.run_settings(deep, Run("quickdraw", "released", "deep", 0))["architecture"]
+    assert core["core"] == {"name": "lstm", "units": 64, "layers": 3, "dropout": 0.1}
+
+
+def test_a_data_set_s_training_wins_over_the_protocol_s_and_touches_no_other(study):
+    config = changed(study, "datasets.quickdraw.training", {"epochs": 2, "optimizer": "adam"})
+    configuration.check(config, SCHEMA)
+    training = configuration.run_settings(config, TRAININGS[2])["training"]
+    assert (training["epochs"], training["optimizer"], training["batch_size"]) == (2, "adam", 128)
+    for run in (TRAININGS[0], TRAININGS[4], TRAININGS[6]):
+        assert configuration.run_settings(config, run) == configuration.run_settings(study, run)
+
+
+def test_settings_of_a_run_are_its_own_copy(study):
+    settings = configuration.run_settings(study, TRAININGS[0])
+    settings["architecture"]["encoder"]["channels"].append(1)
+    settings["dataset"]["bins"] = 99
+    assert configuration.run_settings(study, TRAININGS[0])["dataset"]["bins"] == 10
+    again = configuration.run_settings(study, TRAININGS[0])
+    assert again["architecture"]["encoder"]["channels"] == [32, 64]
+
+
+def test_fetching_and_generating_know_what_belongs_to_a_data_set():
+    demo = shipped("demo")
+    categories = demo["datasets"]["quickdraw"]["prepare"]["categories"]
+    assert configuration.fetch_options(demo, "nmnist") == {}
+    assert configuration.fetch_options(demo, "physionet") == {"hospitals": ["a"]}
+    assert configuration.fetch_options(demo, "quickdraw") == {
+        "categories": categories,
+        "variant": "simplified",
+    }
+    assert configuration.synthesis_options(demo, "quickdraw") == {
+        **demo["datasets"]["quickdraw"]["synthetic"],
+        "categories": categories,
+    }
+    assert "categories" not in demo["datasets"]["quickdraw"]["synthetic"]
