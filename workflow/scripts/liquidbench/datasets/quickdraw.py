@@ -102,9 +102,7 @@ def read_drawings(
                 problem = f"`recognized` is {recognized!r}, expected true or false"
                 raise InputError(where, problem, _BROKEN)
             name = str(record.get("key_id", f"{category}:{number}"))
-            drawing = _drawing(
-                name, record.get("drawing"), recognized, settings.variant, where
-            )
+            drawing = _drawing(name, record.get("drawing"), recognized, settings.variant, where)
             if len(drawing.x) < settings.minimum_points:
                 tallies["too_short"] = tallies.get("too_short", 0) + 1
                 continue

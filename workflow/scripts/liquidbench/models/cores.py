@@ -1,6 +1,6 @@
 """Sequence cores: from features and elapsed times to one state per step.
 
-A core is a class with `output_size` and
+A core is a class with `output_size`, `implementation` (whose code it is, for the record) and
 ``forward(features, elapsed, lengths) -> states``, where
 
 - ``features`` is (batch, time, input_size), floating point;
@@ -23,6 +23,7 @@ class Core(Protocol):
     """What every core offers."""
 
     output_size: int
+    implementation: str
 
     def __call__(
         self, features: Tensor, elapsed: Tensor | None, lengths: Tensor | None
@@ -41,6 +42,8 @@ class LSTMCore(nn.Module):
         dropout: probability between layers (none after the last).
         bidirectional: also read each sequence from its last valid step backwards.
     """
+
+    implementation = "torch.nn.LSTM"
 
     def __init__(
         self,
@@ -100,6 +103,8 @@ class CfCCore(nn.Module):
         backbone_layers: number of them, at least 1.
         projection: put a linear map, units to units, behind the states (``proj_size=units`` in ncps).
     """
+
+    implementation = "own CfC, with the numbers of ncps 1.0.1"
 
     def __init__(
         self,

@@ -58,6 +58,8 @@ def common_notes(study: Study, groups: list[Group], printed: PrintedTable) -> li
     if absent:
         notes.append(f"printed in the paper, not configured here: {', '.join(absent)}")
     notes += _mixed_caches(study, groups)
+    if synthetic_share(groups) != "none":
+        notes.append("no difference is taken between synthetic data and the paper's")
     if any(len(group.finished) > 1 for group in groups):
         notes.append("mean ± standard deviation over the seeds")
     if any(group.data not in ("–", "SYNTHETIC", "download") for group in groups):
@@ -99,6 +101,7 @@ def benchmark_table(study: Study, printed: PrintedTable) -> Table:
                     study.metric(group, split, name),
                     printed.find(f"{split}/{name}", group.dataset, group.model),
                     decimals=4,
+                    comparable=not group.synthetic,
                 )
                 for split in SPLITS
             }
@@ -132,7 +135,9 @@ def sepsis_table(study: Study, printed: PrintedTable) -> Table:
         for name, (_, decimals) in SEPSIS.items():
             values = study.metric(group, "test", name)
             target = printed.find(name, group.dataset, group.model)
-            figures[name] = compare_numbers(values, target, decimals)
+            figures[name] = compare_numbers(
+                values, target, decimals, comparable=not group.synthetic
+            )
             gone = sum(map(math.isnan, values or []))
             if gone:
                 undefined.append(

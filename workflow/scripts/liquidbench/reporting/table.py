@@ -85,6 +85,7 @@ def compare_numbers(
     printed: Printed | None,
     decimals: int,
     ratio: bool = False,
+    comparable: bool = True,
 ) -> Comparison:
     """Compare the mean over seeds with the printed number.
 
@@ -94,13 +95,15 @@ def compare_numbers(
         printed: the paper's value with a number, or None.
         decimals: shown digits after the point; a thousands separator if 0.
         ratio: compare as measured / printed instead of measured - printed.
+        comparable: False where the two are not of the same thing (synthetic data): they stand
+            beside each other, and no difference is taken.
     """
     there = [value for value in values or [] if not math.isnan(value)]
     mean = statistics.fmean(there) if there else None
     sd = statistics.stdev(there) if len(there) > 1 else None
     target = printed.value if printed else None
     compared, shown_compared = None, ""
-    if mean is not None and target is not None:
+    if comparable and mean is not None and target is not None:
         compared = mean / target if ratio else mean - target
         shown_compared = f"× {compared:.2f}" if ratio else signed(compared, decimals)
     if mean is None:

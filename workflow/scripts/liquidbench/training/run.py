@@ -72,7 +72,7 @@ def train_run(request: RunRequest, out: Path, device: torch.device, threads: int
         out / "provenance.json",
         environment(device)
         | {
-            "core_implementation": getattr(model.core, "implementation", "torch"),
+            "core_implementation": model.core.implementation,
             "seconds": {
                 "total": time.monotonic() - clock,
                 "training": training_seconds,
