@@ -10,6 +10,7 @@ from liquidbench.evaluation.metrics import (
     confusion_counts,
     transcription_metrics,
 )
+from plain_metrics import area_by_pairs, average_precision_by_loop, edit_distance
 
 # Ten stays: four septic. At a threshold of 0.5 there are five alarms, three of them right.
 TARGETS = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
@@ -22,42 +23,6 @@ def random_stays(ties: bool) -> tuple[np.ndarray, np.ndarray]:
     targets = random.integers(0, 2, 200)
     probabilities = np.clip(0.5 + 0.2 * (targets - 0.5) + random.normal(0, 0.2, 200), 0, 1)
     return targets, np.round(probabilities, 1) if ties else probabilities
-
-
-def area_by_pairs(targets: np.ndarray, probabilities: np.ndarray) -> float:
-    """The share of (positive, negative) pairs in the right order; a tie counts a half."""
-    wins = 0.0
-    for positive in probabilities[targets == 1]:
-        for negative in probabilities[targets == 0]:
-            wins += 1.0 if positive > negative else 0.5 if positive == negative else 0.0
-    return wins / (np.sum(targets == 1) * np.sum(targets == 0))
-
-
-def average_precision_by_loop(targets: np.ndarray, probabilities: np.ndarray) -> float:
-    """Precision times gain of recall, summed over falling thresholds."""
-    total, recall_before = 0.0, 0.0
-    for threshold in sorted(set(probabilities.tolist()), reverse=True):
-        alarms = probabilities >= threshold
-        hits = int(np.sum(targets[alarms]))
-        recall = hits / int(np.sum(targets))
-        total += hits / int(np.sum(alarms)) * (recall - recall_before)
-        recall_before = recall
-    return total
-
-
-def edit_distance(written, read) -> int:
-    """Levenshtein's distance by the full table of Wagner and Fischer (1974)."""
-    table = [
-        [i + j if 0 in (i, j) else 0 for j in range(len(read) + 1)] for i in range(len(written) + 1)
-    ]
-    for i in range(1, len(written) + 1):
-        for j in range(1, len(read) + 1):
-            table[i][j] = min(
-                table[i - 1][j] + 1,
-                table[i][j - 1] + 1,
-                table[i - 1][j - 1] + (written[i - 1] != read[j - 1]),
-            )
-    return table[-1][-1]
 
 
 def test_accuracy_is_the_share_of_right_answers():
