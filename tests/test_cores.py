@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from liquidbench.models.cores import CfCCore, LSTMCore
 from ncps.torch import CfC
+
+from liquidbench.models.cores import CfCCore, LSTMCore
 
 BATCH, TIME, FEATURES, UNITS = 3, 7, 5, 6
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from liquidbench.datasets.cache import CacheAttributes, CacheWriter, Sequences, offsets_of
 from liquidbench.errors import InputError
 from liquidbench.models.sequence_model import SequenceModel, describe
@@ -132,6 +133,7 @@ def test_schedules_give_known_rates():
         step, seen = make_schedule(optimizer, training), []
         for metric in metrics:
             seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
             step(metric)
         return seen
 

@@ -23,7 +23,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         if temporary.is_dir():
             shutil.rmtree(temporary)
@@ -64,7 +64,7 @@ def read_json(path: str | Path) -> Any:
 
 def sha256_of_file(path: str | Path) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

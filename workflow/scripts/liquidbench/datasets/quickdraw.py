@@ -183,7 +183,8 @@ def encode_drawing(drawing: Drawing, maximum_points: int) -> tuple[np.ndarray, n
 def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: int) -> None:
     """Prepare QuickDraw: the one group `all`, a step a point.
 
-    Tallies count the drawings left out (``too_short``), those ``cut`` to the most points, and the ``clock_backwards`` steps of raw drawings.
+    Tallies count the drawings left out (``too_short``), those ``cut`` to the most points, and the
+    ``clock_backwards`` steps of raw drawings.
 
     Args:
         manifest: a file for each category.
