@@ -63,6 +63,22 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
+def project_file(path):
+    """A file of the project, relative to the working directory: a study that moves is still up to date."""
+    return os.path.relpath(Path(workflow.basedir, path))
+
+
+def script(name):
+    """The path of a stage's command-line program."""
+    return project_file(Path("workflow", "scripts", name))
+
+
+def datasets_from(*sources):
+    """A pattern of the data sets that come from these sources; one that matches nothing if none does."""
+    names = [name for name, settings in config["datasets"].items() if settings["source"] in sources]
+    return "|".join(names) or "(?!)"
+
+
 def code_of(script, stage, dataset=None):
     """What a rule's results depend on besides its files: the script and the library parts that it uses.
 

@@ -1,12 +1,6 @@
 # Raw files: downloaded, found in a mirror, or generated. Either way a manifest says where they are.
 
 
-def datasets_from(*sources):
-    """A pattern of the data sets that come from these sources; one that matches nothing if none does."""
-    names = [name for name, settings in config["datasets"].items() if settings["source"] in sources]
-    return "|".join(names) or "(?!)"
-
-
 rule fetch:
     output:
         f"{RAW}/{{dataset}}/manifest.json",
@@ -19,15 +13,16 @@ rule fetch:
     conda:
         "../envs/fetch.yaml"
     params:
+        script=script("fetch.py"),
         source=lambda wildcards: config["datasets"][wildcards.dataset]["source"],
         mirror=lambda wildcards: (
             mirror_folder() if config["datasets"][wildcards.dataset]["source"] == "mirror" else ""
         ),
         options=lambda wildcards: as_json(configuration.fetch_options(config, wildcards.dataset)),
-        sources=str(Path(workflow.basedir, "resources/sources.yaml")),
+        sources=project_file("resources/sources.yaml"),
         code=code_of("fetch.py", "fetch"),
     shell:
-        "python {SCRIPTS:q}/fetch.py --dataset {wildcards.dataset} --source {params.source}"
+        "python {params.script:q} --dataset {wildcards.dataset} --source {params.source}"
         " --mirror {params.mirror:q} --options {params.options:q}"
         " --sources {params.sources:q} --checksums resources/recorded-checksums.json"
         " --out {output:q} 2>&1 | tee {log:q}"
@@ -45,10 +40,11 @@ rule synthesise:
     conda:
         "../envs/prepare.yaml"
     params:
+        script=script("synthesise.py"),
         options=lambda wildcards: as_json(
             configuration.synthesis_options(config, wildcards.dataset)
         ),
         code=code_of("synthesise.py", "synthesise"),
     shell:
-        "python {SCRIPTS:q}/synthesise.py --dataset {wildcards.dataset}"
+        "python {params.script:q} --dataset {wildcards.dataset}"
         " --options {params.options:q} --out {output:q} 2>&1 | tee {log:q}"

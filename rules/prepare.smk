@@ -18,9 +18,10 @@ rule prepare:
         mem_mb=4000,
         runtime=60,
     params:
+        script=script("prepare.py"),
         settings=lambda wildcards: as_json(config["datasets"][wildcards.dataset]["prepare"]),
         code=lambda wildcards: code_of("prepare.py", "prepare", wildcards.dataset),
     shell:
-        "python {SCRIPTS:q}/prepare.py --dataset {wildcards.dataset} --manifest {input:q}"
+        "python {params.script:q} --dataset {wildcards.dataset} --manifest {input:q}"
         " --settings {params.settings:q} --cache {output.cache:q}"
         " --examples {output.examples:q} --threads {threads} 2>&1 | tee {log:q}"

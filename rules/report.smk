@@ -56,12 +56,13 @@ rule summary:
     conda:
         "../envs/report.yaml"
     params:
-        results=RESULTS,
+        script=script("summarise.py"),
+        results=lambda wildcards: RESULTS,
         expected=EXPECTED_RUNS,
-        out=f"{RESULTS}/summary",
+        out=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("summarise.py", "report"),
     shell:
-        "python {SCRIPTS:q}/summarise.py --results {params.results:q}"
+        "python {params.script:q} --results {params.results:q}"
         " --expected {params.expected:q} --out {params.out:q} 2>&1 | tee {log:q}"
 
 
@@ -78,13 +79,14 @@ rule tables:
     conda:
         "../envs/report.yaml"
     params:
-        summary=f"{RESULTS}/summary",
-        paper=str(Path(workflow.basedir, "resources/paper")),
+        script=script("tables.py"),
+        summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
+        paper=lambda wildcards, input: os.path.dirname(input.paper[0]),
         layout=LAYOUT,
-        out=f"{REPORTS}/tables",
+        out=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("tables.py", "report"),
     shell:
-        "python {SCRIPTS:q}/tables.py --summary {params.summary:q} --paper {params.paper:q}"
+        "python {params.script:q} --summary {params.summary:q} --paper {params.paper:q}"
         " --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"
 
 
@@ -105,12 +107,13 @@ rule figures:
     conda:
         "../envs/report.yaml"
     params:
-        summary=f"{RESULTS}/summary",
-        results=RESULTS,
+        script=script("figures.py"),
+        summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
+        results=lambda wildcards: RESULTS,
         runs=EXPECTED_RUNS,
         layout=LAYOUT,
-        out=f"{REPORTS}/figures",
+        out=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("figures.py", "report"),
     shell:
-        "python {SCRIPTS:q}/figures.py --summary {params.summary:q} --results {params.results:q}"
+        "python {params.script:q} --summary {params.summary:q} --results {params.results:q}"
         " --runs {params.runs:q} --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"

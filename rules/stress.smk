@@ -20,6 +20,7 @@ rule stress:
         mem_mb=8000,
         runtime=120,
     params:
+        script=script("stress.py"),
         settings=as_json(
             {key: config["stress"][key] for key in ("corruptions", "rates", "draws", "mask_seed")}
         ),
@@ -27,6 +28,6 @@ rule stress:
         device=config["device"],
         code=code_of("stress.py", "stress"),
     shell:
-        "python {SCRIPTS:q}/stress.py --cache {input.cache:q} --run {params.run:q}"
+        "python {params.script:q} --cache {input.cache:q} --run {params.run:q}"
         " --settings {params.settings:q} --device {params.device} --threads {threads}"
         " --out {output:q} 2>&1 | tee {log:q}"

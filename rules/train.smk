@@ -18,12 +18,13 @@ rule train:
         mem_mb=8000,
         runtime=720,
     params:
+        script=script("train.py"),
         settings=lambda wildcards: as_json(configuration.run_settings(config, run_of(wildcards))),
         directory=lambda wildcards, output: os.path.dirname(output[0]),
         device=config["device"],
         code=code_of("train.py", "train"),
     shell:
-        "python {SCRIPTS:q}/train.py --cache {input:q} --dataset {wildcards.dataset}"
+        "python {params.script:q} --cache {input:q} --dataset {wildcards.dataset}"
         " --protocol {wildcards.protocol} --model {wildcards.model} --seed {wildcards.seed}"
         " --settings {params.settings:q} --device {params.device} --threads {threads}"
         " --out {params.directory:q} 2>&1 | tee {log:q}"
