@@ -46,18 +46,53 @@ def train_run(request: RunRequest, out: Path, device: torch.device, threads: int
     started, clock = utc_now(), time.monotonic()
     keep_freed_memory()
     make_deterministic(request.seed, threads)
-    data = inputs.load(request.cache, request.settings["training"], request.seed)
+    training = request.settings["training"]
+    data = inputs.load(request.cache, training, request.seed)
     _check_cache(request, data)
-    task = task_of(data.attributes, request.settings["training"])
+    task = task_of(data.attributes, training)
     model = SequenceModel(request.settings["architecture"], data.input_shape, task.outputs)
     model.to(device)
+
     training_clock = time.monotonic()
-    epochs = train(model, data, task, request.settings["training"], request.seed, device, _announce)
-    training_seconds = time.monotonic() - training_clock
-    training = request.settings["training"]
+    epochs = train(model, data, task, training, request.seed, device, _announce)
+    evaluation_clock = time.monotonic()
     said, test_figures = evaluate(model, data.test, data, task, training, device)
     _, train_figures = evaluate(model, data.train, data, task, training, device)
+    finished_clock = time.monotonic()
 
+    _write_results(out, model, data, task, epochs, said)
+    sample = make_batch(data.test, np.array([0]), data.transform, device)
+    write_json(out / "architecture.json", describe(model, sample.steps, sample.lengths))
+    seconds = {
+        "total": finished_clock - clock,
+        "training": evaluation_clock - training_clock,
+        "evaluation": finished_clock - evaluation_clock,
+        "median_epoch": float(np.median([epoch.seconds for epoch in epochs])),
+    }
+    write_json(
+        out / "provenance.json",
+        environment(device)
+        | {
+            "core_implementation": model.core.implementation,
+            "seconds": seconds,
+            "peak_memory_bytes": peak_memory_bytes(device),
+            "started": started,
+            "finished": utc_now(),
+        },
+    )
+    figures = {"train": train_figures, "test": test_figures}
+    write_json(out / "metrics.json", _metrics(request, data, model) | figures)
+
+
+def _write_results(
+    out: Path,
+    model: SequenceModel,
+    data: inputs.RunData,
+    task: Task,
+    epochs: list[Epoch],
+    said: np.ndarray,
+) -> None:
+    """Weights, history, predictions, and what only some tasks have: confusion counts, scaling."""
     with written_whole(out / "weights.safetensors") as temporary:
         save_file(model.state_dict(), temporary)
     _write_table(out / "history.csv", pd.DataFrame([epoch.row for epoch in epochs]))
@@ -66,44 +101,25 @@ def train_run(request: RunRequest, out: Path, device: torch.device, threads: int
         _write_table(out / "confusion.csv", task.confusion(said, data.test))
     if data.scaling is not None:
         write_json(out / "scaling.json", data.scaling.as_dict())
-    sample = make_batch(data.test, np.array([0]), data.transform, device)
-    write_json(out / "architecture.json", describe(model, sample.steps, sample.lengths))
-    write_json(
-        out / "provenance.json",
-        environment(device)
-        | {
-            "core_implementation": model.core.implementation,
-            "seconds": {
-                "total": time.monotonic() - clock,
-                "training": training_seconds,
-                "evaluation": time.monotonic() - training_clock - training_seconds,
-                "median_epoch": float(np.median([epoch.seconds for epoch in epochs])),
-            },
-            "peak_memory_bytes": peak_memory_bytes(device),
-            "started": started,
-            "finished": utc_now(),
-        },
-    )
-    write_json(
-        out / "metrics.json",
-        {
-            "dataset": request.dataset,
-            "protocol": request.protocol,
-            "model": request.model,
-            "seed": request.seed,
-            "task": data.attributes.task,
-            "source": data.attributes.source,
-            "synthetic": data.attributes.synthetic,
-            "examples": {"train": len(data.train), "test": len(data.test)},
-            "classes": list(data.attributes.classes),
-            "train": train_figures,
-            "test": test_figures,
-            "parameters": model.parameter_counts(),
-            "settings": request.settings,
-            "cache_sha256": sha256_of_file(request.cache),
-            "code_sha256": sha256_of_code(*parts_of("train")),
-        },
-    )
+
+
+def _metrics(request: RunRequest, data: inputs.RunData, model: SequenceModel) -> dict[str, Any]:
+    """`metrics.json` but for the figures: nothing here differs between two equal runs."""
+    return {
+        "dataset": request.dataset,
+        "protocol": request.protocol,
+        "model": request.model,
+        "seed": request.seed,
+        "task": data.attributes.task,
+        "source": data.attributes.source,
+        "synthetic": data.attributes.synthetic,
+        "examples": {"train": len(data.train), "test": len(data.test)},
+        "classes": list(data.attributes.classes),
+        "parameters": model.parameter_counts(),
+        "settings": request.settings,
+        "cache_sha256": sha256_of_file(request.cache),
+        "code_sha256": sha256_of_code(*parts_of("train")),
+    }
 
 
 def load_run(
