@@ -1,0 +1,173 @@
+"""What `make demo` left behind: every table and figure, loud about its data, and figures that can be checked.
+
+Skipped until the demo has run.
+"""
+
+import csv
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from plain_metrics import area_by_pairs, edit_distance
+
+DEMO = Path(__file__).resolve().parents[1] / "demo"
+REPORTS, RESULTS = DEMO / "reports", DEMO / "results"
+pytestmark = pytest.mark.skipif(
+    not (REPORTS / "tables/index.md").exists(), reason="run `make demo` first"
+)
+
+MODELS = {
+    "nmnist": ("lstm", "cfc"),
+    "quickdraw": ("lstm", "cfc"),
+    "iam": ("lstm", "cfc"),
+    "physionet": ("lstm-128", "cfc-128", "cfc-256"),
+}
+MAIN_RUNS = [f"{dataset}/demo/{model}/seed-0" for dataset in MODELS for model in MODELS[dataset]]
+STRESS_RUNS = [
+    f"{dataset}/demo-stress/{model}/seed-0"
+    for dataset in ("nmnist", "quickdraw")
+    for model in ("lstm", "cfc")
+]
+FIGURES = [
+    *(f"figure_{number}" for number in range(1, 9)),
+    *(f"training_curves_{dataset}" for dataset in MODELS),
+    *(f"confusion_{dataset}" for dataset in ("nmnist", "quickdraw", "physionet")),
+    *(f"stress_{dataset}" for dataset in ("nmnist", "quickdraw")),
+]
+# What a trained model of the demo must lie between: clearly better than no skill, clearly short of perfect.
+# Ten balanced classes: guessing has an accuracy of 0.1. Any order of the patients that knows nothing has an area
+# of 0.5; the accuracy would say little, since 85 % of them have no sepsis. Reading nothing at all has an error
+# rate of 1, and no reading without an image comes far below that.
+BOUNDS = {
+    "nmnist": ("accuracy", 0.3, 0.99),
+    "quickdraw": ("accuracy", 0.3, 0.99),
+    "physionet": ("auroc", 0.65, 0.99),
+    "iam": ("cer", 0.005, 0.85),
+}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def metrics_of(run: str) -> dict:
+    return json.loads((RESULTS / run / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_every_configured_run_has_finished():
+    states = {row["directory"]: row["state"] for row in rows_of(RESULTS / "summary/runs.csv")}
+    assert states == dict.fromkeys(MAIN_RUNS + STRESS_RUNS, "finished")
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_table_is_there_in_three_formats_and_says_synthetic(number):
+    folder = REPORTS / "tables"
+    assert len(rows_of(folder / f"table_{number}.csv")) > 0
+    markdown = (folder / f"table_{number}.md").read_text(encoding="utf-8")
+    latex = (folder / f"table_{number}.tex").read_text(encoding="utf-8")
+    assert "SYNTHETIC" in markdown.splitlines()[0]
+    assert "\\begin{tabular" in latex
+    assert "SYNTHETIC" in latex
+    page = (folder / "index.md").read_text(encoding="utf-8")
+    assert markdown.splitlines()[0].removeprefix("# ") in page
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_there_in_two_formats_and_says_synthetic(name):
+    folder = REPORTS / "figures"
+    drawing = (folder / f"{name}.svg").read_text(encoding="utf-8")
+    assert ElementTree.fromstring(drawing).tag.endswith("svg")
+    # Letters are drawn as outlines; Matplotlib writes beside each text what it says.
+    assert re.search("<!-- .*SYNTHETIC.* -->", drawing)
+    assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert f"({name}.svg)" in (folder / "index.md").read_text(encoding="utf-8")
+
+
+def test_no_figure_is_left_out_but_the_confusion_of_texts():
+    page = (REPORTS / "figures/index.md").read_text(encoding="utf-8")
+    left_out = page.partition("## Left out\n")[2].split()
+    assert [word for word in left_out if word.startswith("`")] == ["`confusion_iam`:"]
+
+
+def test_every_page_says_synthetic_loudly():
+    pages = [path for path in REPORTS.rglob("index.*") if path.suffix in (".md", ".html")]
+    assert {page.parent.name for page in pages} >= {"tables", "figures"}
+    for page in pages:
+        assert "SYNTHETIC" in page.read_text(encoding="utf-8"), page
+
+
+@pytest.mark.parametrize("run", MAIN_RUNS + STRESS_RUNS)
+def test_a_trained_model_is_clearly_above_chance_and_below_perfect(run):
+    name, low, high = BOUNDS[run.split("/")[0]]
+    (row,) = [
+        row
+        for row in rows_of(RESULTS / "summary/metrics.csv")
+        if "/".join([row["dataset"], row["protocol"], row["model"], f"seed-{row['seed']}"]) == run
+        and (row["split"], row["metric"]) == ("test", name)
+    ]
+    assert row["synthetic"] == "True"
+    assert low < float(row["value"]) < high
+
+
+@pytest.mark.parametrize("run", MAIN_RUNS + STRESS_RUNS)
+def test_the_figures_of_a_run_follow_from_its_predictions(run):
+    metrics = metrics_of(run)
+    predictions = rows_of(RESULTS / run / "predictions.csv")
+    assert len(predictions) == metrics["examples"]["test"]
+    assert len({row["id"] for row in predictions}) == len(predictions)
+    if metrics["task"] == "transcription":
+        edits = [edit_distance(row["target"], row["prediction"]) for row in predictions]
+        lengths = [len(row["target"]) for row in predictions]
+        rates = [edit / length for edit, length in zip(edits, lengths, strict=True)]
+        assert metrics["test"]["cer"] == pytest.approx(np.mean(rates))
+        assert metrics["test"]["cer_pooled"] == pytest.approx(sum(edits) / sum(lengths))
+        return
+    right = sum(row["target"] == row["prediction"] for row in predictions)
+    assert metrics["test"]["accuracy"] == pytest.approx(right / len(predictions))
+    if metrics["task"] == "binary":
+        targets = np.array([int(row["target"]) for row in predictions])
+        probabilities = np.array([float(row["probability"]) for row in predictions])
+        assert metrics["test"]["auroc"] == pytest.approx(area_by_pairs(targets, probabilities))
+        return
+    for row in predictions:
+        named = {name: float(row[f"probability_{name}"]) for name in metrics["classes"]}
+        assert max(named, key=named.get) == row["prediction"]
+
+
+@pytest.mark.parametrize("run", [run for run in MAIN_RUNS + STRESS_RUNS if "iam" not in run])
+def test_a_confusion_matrix_counts_every_prediction(run):
+    metrics = metrics_of(run)
+    counts = rows_of(RESULTS / run / "confusion.csv")
+    assert len(counts) == len(metrics["classes"]) ** 2
+    assert sum(int(row["count"]) for row in counts) == metrics["examples"]["test"]
+    right = sum(int(row["count"]) for row in counts if row["target"] == row["prediction"])
+    assert right / metrics["examples"]["test"] == pytest.approx(metrics["test"]["accuracy"])
+
+
+@pytest.mark.parametrize("run", STRESS_RUNS)
+def test_a_stress_test_begins_at_the_clean_accuracy_and_costs_some_of_it(run):
+    rows = {float(row["rate"]): row for row in rows_of(RESULTS / run / "stress.csv")}
+    assert sorted(rows) == [0.0, 0.3, 0.5, 0.7]
+    accuracies = {rate: float(row["accuracy"]) for rate, row in rows.items()}
+    assert accuracies[0.0] == pytest.approx(metrics_of(run)["test"]["accuracy"])
+    assert accuracies[0.7] < accuracies[0.0]
+    for row in rows.values():
+        assert float(row["accuracy"]) == pytest.approx(int(row["correct"]) / int(row["examples"]))
+
+
+@pytest.mark.parametrize("dataset", ["nmnist", "quickdraw"])
+def test_both_models_met_the_same_masks_and_examples(dataset):
+    runs = [run for run in STRESS_RUNS if run.startswith(dataset)]
+    columns = ("corruption", "rate", "draw", "mask_seed", "examples")
+    designs = [
+        [[row[name] for name in columns] for row in rows_of(RESULTS / run / "stress.csv")]
+        for run in runs
+    ]
+    assert designs[0] == designs[1]
+    tested = [[row["id"] for row in rows_of(RESULTS / run / "predictions.csv")] for run in runs]
+    assert tested[0] == tested[1]

@@ -1,0 +1,266 @@
+"""The workflow as Snakemake runs it: the jobs of a configuration, redrawing, and bad input."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fake_study import run_folder, run_item, write_study
+from liquidbench.datasets.cache import read_attributes, read_split
+from liquidbench.files import sha256_of_file
+from workflow_helpers import copy_project, job_counts, snakemake, wildcards_of
+
+REPORT = {"summary": 1, "tables": 1, "figures": 1}
+STUDY = {"fetch": 4, "prepare": 4, "train": 13, "stress": 4, "all": 1, **REPORT}
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def project(pristine, tmp_path) -> Path:
+    """A copy that a test may change, in a folder whose name needs quoting."""
+    return Path(shutil.copytree(pristine, tmp_path / "a project"))
+
+
+def configure(project: Path, text: str) -> str:
+    """Write an overlay; gives the name for --configfile."""
+    (project / "overlay.yaml").write_text(text, encoding="utf-8")
+    return "overlay.yaml"
+
+
+def runs_planned(output: str, rule: str) -> set[tuple[str, ...]]:
+    names = ("dataset", "protocol", "model", "seed")
+    jobs = wildcards_of(output, rule)
+    planned = {tuple(job[name] for name in names) for job in jobs}
+    assert len(planned) == len(jobs)
+    return planned
+
+
+# Which jobs a configuration gives.
+
+
+def test_the_default_study_plans_exactly_its_jobs(project):
+    result = snakemake(project, "-n")
+    assert result.returncode == 0, result.stdout
+    assert job_counts(result.stdout) == STUDY
+    stressed = {
+        ("nmnist", "stress", "lstm", "0"),
+        ("nmnist", "stress", "cfc", "0"),
+        ("quickdraw", "stress", "lstm", "0"),
+        ("quickdraw", "stress", "cfc", "0"),
+    }
+    assert runs_planned(result.stdout, "stress") == stressed
+    assert runs_planned(result.stdout, "train") == stressed | {
+        ("nmnist", "released", "lstm", "0"),
+        ("nmnist", "released", "cfc", "0"),
+        ("quickdraw", "released", "lstm", "0"),
+        ("quickdraw", "released", "cfc", "0"),
+        ("iam", "released", "lstm", "0"),
+        ("iam", "released", "cfc", "0"),
+        ("physionet", "paper", "lstm-128", "0"),
+        ("physionet", "paper", "cfc-128", "0"),
+        ("physionet", "paper", "cfc-256", "0"),
+    }
+    # A dry run is dry.
+    assert not (project / "results").exists()
+
+
+def test_models_and_sources_of_an_overlay_change_the_jobs(project):
+    overlay = configure(
+        project,
+        """
+        models: {wide: {core: cfc, units: 512}}
+        datasets:
+          iam: {models: [wide]}
+          nmnist: {source: synthetic, models: [lstm, cfc, wide]}
+        stress: {datasets: []}
+        """,
+    )
+    result = snakemake(project, "-n", "--configfile", overlay)
+    expected = {"fetch": 3, "synthesise": 1, "prepare": 4, "train": 9, "all": 1, **REPORT}
+    assert job_counts(result.stdout) == expected, result.stdout
+    trained = {(run[0], run[2]) for run in runs_planned(result.stdout, "train")}
+    assert {model for dataset, model in trained if dataset == "nmnist"} == {"lstm", "cfc", "wide"}
+    assert {model for dataset, model in trained if dataset == "iam"} == {"wide"}
+
+
+def test_seeds_repeat_runs_and_a_data_set_taken_out_takes_its_jobs_along(project):
+    path = project / "config/config.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config["seeds"] = [0, 1, 2]
+    del config["datasets"]["quickdraw"]
+    config["stress"]["datasets"].remove("quickdraw")
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    result = snakemake(project, "-n")
+    # Seven models of three data sets and the stress test's two, three times; no data prepared twice.
+    expected = STUDY | {"fetch": 3, "prepare": 3, "train": 27, "stress": 6}
+    assert job_counts(result.stdout) == expected, result.stdout
+
+
+def test_the_demo_is_the_whole_study_on_synthetic_data(project):
+    result = snakemake(project, "-n", "--configfile", "config/demo.yaml")
+    expected = {"synthesise" if rule == "fetch" else rule: count for rule, count in STUDY.items()}
+    assert job_counts(result.stdout) == expected, result.stdout
+    trained = runs_planned(result.stdout, "train")
+    assert {protocol for _, protocol, _, _ in trained} == {"demo", "demo-stress"}
+
+
+def test_a_misspelt_key_is_one_clear_line(project):
+    overlay = configure(project, "datasets: {nmnist: {modles: [lstm]}}")
+    result = snakemake(project, "-n", "--configfile", overlay)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stdout
+    assert job_counts(result.stdout) == {}
+    told = [line for line in result.stdout.splitlines() if "modles" in line]
+    assert len(told) == 1
+    assert "datasets.nmnist: unknown key modles. Allowed here: source, protocol, models" in told[0]
+
+
+# Tables and figures from what the runs left behind.
+
+HEAVY = ("torch", "h5py", "sklearn", "pyarrow")
+
+
+@pytest.fixture
+def without_heavy_packages(tmp_path) -> str:
+    """A folder for PYTHONPATH in which packages of other stages fail to import."""
+    folder = tmp_path / "not installed"
+    folder.mkdir()
+    for name in HEAVY:
+        (folder / f"{name}.py").write_text(f"raise ImportError('no {name} here')\n")
+    for name in HEAVY:
+        command = [sys.executable, "-c", f"import {name}"]
+        attempt = subprocess.run(
+            command, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True
+        )
+        assert f"no {name} here" in attempt.stderr
+    return str(folder)
+
+
+def test_tables_and_figures_are_redrawn_without_data_or_torch(project, without_heavy_packages):
+    results = project / "results"
+    write_study(results)
+    missing = run_item("nmnist", "released", "cfc")
+    shutil.rmtree(run_folder(results, missing))
+    assert not list(results.rglob("cache.h5"))
+    assert not (project / "resources/raw").exists()
+    # Raw files that cannot be had: whatever asks for them fails at once.
+    sources = {name: {"source": "mirror"} for name in ("nmnist", "quickdraw", "iam", "physionet")}
+    overlay = configure(project, yaml.safe_dump({"mirror": "no mirror", "datasets": sources}))
+
+    def redraw(*arguments: str):
+        options = (*arguments, "--configfile", overlay)
+        return snakemake(project, "tables", "figures", *options, PYTHONPATH=without_heavy_packages)
+
+    result = redraw("--cores", "1")
+    assert result.returncode == 0, result.stdout
+    assert job_counts(result.stdout) == REPORT
+    with (results / "summary/runs.csv").open(newline="") as file:
+        states = {row["directory"]: row["state"] for row in csv.DictReader(file)}
+    assert len(states) == 13
+    assert [name for name, state in states.items() if state == "missing"] == [
+        "nmnist/released/cfc/seed-0"
+    ]
+    page = (project / "reports/tables/index.md").read_text(encoding="utf-8")
+    assert "missing: nmnist/released/cfc seed 0" in page
+    for number in range(1, 7):
+        for suffix in ("csv", "md", "tex"):
+            assert (project / f"reports/tables/table_{number}.{suffix}").stat().st_size > 0
+    for number in range(1, 9):
+        for suffix in ("svg", "png"):
+            assert (project / f"reports/figures/figure_{number}.{suffix}").stat().st_size > 0
+
+    # Again at once: nothing to do.
+    again = redraw("-n")
+    assert again.returncode == 0, again.stdout
+    assert job_counts(again.stdout) == {}
+
+    # What a result depends on besides files: the code of the library, and what was asked for.
+    with (project / "workflow/scripts/liquidbench/reporting/style.py").open("a") as file:
+        file.write("# Another version.\n")
+    after_a_change = redraw("-n")
+    assert job_counts(after_a_change.stdout) == REPORT, after_a_change.stdout
+
+
+# Bad input.
+
+TINY = """
+datasets:
+  nmnist: {source: synthetic, synthetic: {train: 10, test: 10}}
+  quickdraw:
+    source: synthetic
+    prepare: {categories: [apple, bird]}
+    synthetic: {per_category: 10}
+  physionet: {source: synthetic, synthetic: {patients: 20}}
+threads: {prepare: 1}
+"""
+
+
+def rewrite_member(manifest: Path, role: str, number: int, change) -> str:
+    """Change one member of a raw zip file, as if it had come so; gives the member's name."""
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    (entry,) = [file for file in content["files"] if file["role"] == role]
+    path = manifest.parent / entry["path"]
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = sorted(members)[number]
+    members[name] = change(members[name])
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in members.items():
+            archive.writestr(member, data)
+    entry |= {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+    manifest.write_text(json.dumps(content), encoding="utf-8")
+    return name
+
+
+def without_temperature(content: bytes) -> bytes:
+    lines = [line.split(b"|") for line in content.splitlines()]
+    column = lines[0].index(b"Temp")
+    return b"\n".join(b"|".join(line[:column] + line[column + 1 :]) for line in lines) + b"\n"
+
+
+def test_a_damaged_file_stops_its_own_data_set_with_one_message(project):
+    overlay = configure(project, TINY)
+    names = ("nmnist", "physionet", "quickdraw")
+    manifests = {name: f"resources/raw/{name}/manifest.json" for name in names}
+    made = snakemake(project, *manifests.values(), "--cores", "2", "--configfile", overlay)
+    assert made.returncode == 0, made.stdout
+    recording = rewrite_member(
+        project / manifests["nmnist"], "train", 3, lambda content: content[:-2]
+    )
+    patient = rewrite_member(project / manifests["physionet"], "set_a", 6, without_temperature)
+
+    caches = [f"results/{name}/cache.h5" for name in names]
+    arguments = ("--cores", "2", "--keep-going", "--configfile", overlay)
+    result = snakemake(project, *caches, *arguments)
+    assert result.returncode == 1, result.stdout
+    assert "Traceback" not in result.stdout
+
+    expected = {
+        "nmnist": ("Train.zip", recording, "not a multiple of 5: the file is truncated. "),
+        "physionet": ("training_setA.zip", patient, "Temp"),
+    }
+    for name, parts in expected.items():
+        log = (project / f"results/logs/prepare/{name}.log").read_text(encoding="utf-8")
+        (message,) = log.splitlines()
+        assert message.startswith("error: ")
+        assert all(part in message for part in parts), message
+        # Shown where the user looks, too.
+        assert message in result.stdout
+        # Nothing half-written: neither the cache, nor the examples, nor a temporary file.
+        left = [path for path in project.glob(f"results/{name}/**/*") if path.is_file()]
+        assert left == []
+
+    cache = project / "results/quickdraw/cache.h5"
+    assert read_attributes(cache).classes == ("apple", "bird")
+    assert len(read_split(cache, "all")) > 0
+    assert (project / "results/quickdraw/examples.npz").exists()

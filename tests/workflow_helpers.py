@@ -1,0 +1,64 @@
+"""A copy of the project in which the real Snakemake runs, and what its output says."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+PARTS = ("Snakefile", "rules", "config", "envs", "profiles", "resources", "workflow")
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what git tracks of the workflow into `folder`: nothing that lies about may be needed."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--", *PARTS],
+        cwd=PROJECT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listing.stdout.split("\0")):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT / name, target)
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in `folder`, with this Python as `python`; its output, all of it, is in `stdout`.
+
+    Args:
+        folder: the project's copy.
+        arguments: Snakemake's.
+        variables: added to the environment.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SNAKEMAKE_", "LIQUIDBENCH_")) and name != "PYTHONPATH"
+    }
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--nocolor", *arguments],
+        cwd=folder,
+        env=kept | {"PATH": path} | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def job_counts(output: str) -> dict[str, int]:
+    """The last table "Job stats" of Snakemake's output: rule to number of jobs; empty if nothing is to be done."""
+    tables = re.findall(r"^Job stats:\njob +count\n-[- ]+\n((?:\w+ +\d+\n)+)", output, re.MULTILINE)
+    rows = [line.split() for line in tables[-1].splitlines()] if tables else []
+    return {rule: int(count) for rule, count in rows if rule != "total"}
+
+
+def wildcards_of(output: str, rule: str) -> list[dict[str, str]]:
+    """The wildcards of every planned job of a rule, in the order of a dry run."""
+    jobs = re.findall(rf"^rule {rule}:\n(?: +.*\n)*? +wildcards: (.*)\n", output, re.MULTILINE)
+    return [dict(pair.split("=") for pair in job.split(", ")) for job in jobs]
