@@ -13,6 +13,8 @@ import yaml
 
 from fake_study import run_folder, run_item, write_study
 from liquidbench.datasets.cache import read_attributes, read_split
+from liquidbench.datasets.synthetic import nmnist, physionet, quickdraw
+from liquidbench.datasets.synthetic.raw_files import write_manifest
 from liquidbench.files import sha256_of_file
 from workflow_helpers import copy_project, job_counts, snakemake, wildcards_of
 
@@ -193,14 +195,17 @@ def test_tables_and_figures_are_redrawn_without_data_or_torch(project, without_h
 
 # Bad input.
 
+# Three small data sets in their official formats.
+RAW_FILES = {
+    "nmnist": (nmnist.synthesise, {"train": 10, "test": 10}),
+    "physionet": (physionet.synthesise, {"patients": 20}),
+    "quickdraw": (quickdraw.synthesise, {"categories": ["apple", "bird"], "per_category": 10}),
+}
 TINY = """
 datasets:
-  nmnist: {source: synthetic, synthetic: {train: 10, test: 10}}
-  quickdraw:
-    source: synthetic
-    prepare: {categories: [apple, bird]}
-    synthetic: {per_category: 10}
-  physionet: {source: synthetic, synthetic: {patients: 20}}
+  nmnist: {source: synthetic}
+  quickdraw: {source: synthetic, prepare: {categories: [apple, bird]}}
+  physionet: {source: synthetic}
 threads: {prepare: 1}
 """
 
@@ -230,19 +235,20 @@ def without_temperature(content: bytes) -> bytes:
 
 def test_a_damaged_file_stops_its_own_data_set_with_one_message(project):
     overlay = configure(project, TINY)
-    names = ("nmnist", "physionet", "quickdraw")
-    manifests = {name: f"resources/raw/{name}/manifest.json" for name in names}
-    made = snakemake(project, *manifests.values(), "--cores", "2", "--configfile", overlay)
-    assert made.returncode == 0, made.stdout
+    manifests = {name: f"resources/raw/{name}/manifest.json" for name in RAW_FILES}
+    for name, (generate, options) in RAW_FILES.items():
+        manifest = project / manifests[name]
+        write_manifest(manifest, name, generate(options, manifest.parent))
     recording = rewrite_member(
         project / manifests["nmnist"], "train", 3, lambda content: content[:-2]
     )
     patient = rewrite_member(project / manifests["physionet"], "set_a", 6, without_temperature)
 
-    caches = [f"results/{name}/cache.h5" for name in names]
+    caches = [f"results/{name}/cache.h5" for name in RAW_FILES]
     arguments = ("--cores", "2", "--keep-going", "--configfile", overlay)
     result = snakemake(project, *caches, *arguments)
     assert result.returncode == 1, result.stdout
+    assert job_counts(result.stdout) == {"prepare": 3}
     assert "Traceback" not in result.stdout
 
     expected = {
