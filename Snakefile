@@ -5,8 +5,8 @@
 #   snakemake tables figures --cores 1                redraw from the runs that are there
 
 
-configfile: "config/config.yaml"
-configfile: "config/protocols.yaml"
+configfile: f"{workflow.basedir}/config/config.yaml"
+configfile: f"{workflow.basedir}/config/protocols.yaml"
 
 
 include: "rules/common.smk"

@@ -23,7 +23,7 @@ rule fetch:
         code=code_of("fetch.py", "fetch"),
     shell:
         "python {params.script:q} --dataset {wildcards.dataset} --source {params.source}"
-        " --mirror {params.mirror:q} --options {params.options:q}"
+        " --mirror={params.mirror:q} --options {params.options:q}"
         " --sources {params.sources:q} --checksums resources/recorded-checksums.json"
         " --out {output:q} 2>&1 | tee {log:q}"
 

@@ -17,6 +17,8 @@ rule stress:
     threads: config["threads"]["train"]
     resources:
         gpu=GPUS_PER_JOB,
+        # Not a parameter: naming the device that would have been taken anyway must not repeat a training.
+        device=config["device"],
         mem_mb=8000,
         runtime=120,
     params:
@@ -25,9 +27,8 @@ rule stress:
             {key: config["stress"][key] for key in ("corruptions", "rates", "draws", "mask_seed")}
         ),
         run=lambda wildcards, input: os.path.dirname(input.weights),
-        device=config["device"],
         code=code_of("stress.py", "stress"),
     shell:
         "python {params.script:q} --cache {input.cache:q} --run {params.run:q}"
-        " --settings {params.settings:q} --device {params.device} --threads {threads}"
+        " --settings {params.settings:q} --device {resources.device} --threads {threads}"
         " --out {output:q} 2>&1 | tee {log:q}"

@@ -15,16 +15,17 @@ rule train:
     threads: config["threads"]["train"]
     resources:
         gpu=GPUS_PER_JOB,
+        # Not a parameter: naming the device that would have been taken anyway must not repeat a training.
+        device=config["device"],
         mem_mb=8000,
         runtime=720,
     params:
         script=script("train.py"),
         settings=lambda wildcards: as_json(configuration.run_settings(config, run_of(wildcards))),
         directory=lambda wildcards, output: os.path.dirname(output[0]),
-        device=config["device"],
         code=code_of("train.py", "train"),
     shell:
         "python {params.script:q} --cache {input:q} --dataset {wildcards.dataset}"
         " --protocol {wildcards.protocol} --model {wildcards.model} --seed {wildcards.seed}"
-        " --settings {params.settings:q} --device {params.device} --threads {threads}"
+        " --settings {params.settings:q} --device {resources.device} --threads {threads}"
         " --out {params.directory:q} 2>&1 | tee {log:q}"

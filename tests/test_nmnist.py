@@ -14,9 +14,10 @@ import pytest
 from liquidbench.datasets import nmnist, workers
 from liquidbench.datasets.cache import read_attributes, read_split, read_split_names
 from liquidbench.datasets.examples import write_examples
-from liquidbench.datasets.preparation import code_parts, read_settings
+from liquidbench.datasets.preparation import read_settings
 from liquidbench.errors import InputError
 from liquidbench.files import sha256_of_code
+from liquidbench.stages import parts_of
 from preparation_helpers import MIRROR, make_manifest, needs_mirror
 
 SCRIPT = Path(__file__).parents[1] / "workflow/scripts/prepare.py"
@@ -154,7 +155,7 @@ def test_a_cache_holds_each_recording_in_order(tmp_path):
     assert attributes.classes == tuple("0123456789")
     assert attributes.tallies["train.clipped_counts"] == 1
     assert attributes.tallies["train.events_outside"] > 0
-    assert attributes.code_sha256 == sha256_of_code(*code_parts("nmnist"))
+    assert attributes.code_sha256 == sha256_of_code(*parts_of("prepare", "nmnist"))
 
 
 def test_the_cache_does_not_depend_on_the_number_of_processes(tmp_path, monkeypatch):

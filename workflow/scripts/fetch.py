@@ -13,10 +13,15 @@ from liquidbench.files import write_json
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Parse the command line.
+
+    Raises:
+        InputError: a mirror is asked for and none is named.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--source", required=True, choices=["download", "mirror"])
-    parser.add_argument("--mirror", type=Path, help="the mirror's folder (source: mirror)")
+    parser.add_argument("--mirror", default="", help="the mirror's folder (source: mirror)")
     parser.add_argument("--options", default="{}", help="the data set's options, as JSON")
     parser.add_argument("--sources", type=Path, required=True, help="sources.yaml")
     parser.add_argument(
@@ -24,14 +29,19 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, help="manifest.json to write")
     arguments = parser.parse_args()
-    needed = {"mirror": arguments.mirror, "download": arguments.checksums}[arguments.source]
-    if needed is None:
-        option = {"mirror": "--mirror", "download": "--checksums"}[arguments.source]
-        parser.error(f"--source {arguments.source} needs {option}")
+    if arguments.source == "mirror" and not arguments.mirror:
+        raise InputError(
+            f"source of {arguments.dataset}",
+            "is mirror, and no mirror is named",
+            "Set the configuration key `mirror` or the variable LIQUIDBENCH_MIRROR to its folder",
+        )
+    if arguments.source == "download" and arguments.checksums is None:
+        parser.error("--source download needs --checksums")
     return arguments
 
 
 def main() -> None:
+    """Fetch, then write the manifest."""
     arguments = parse_arguments()
     try:
         options = json.loads(arguments.options)

@@ -74,12 +74,13 @@ def transcription_metrics(references: Sequence[str], readings: Sequence[str]) ->
     rates = {}
     for name, split in (("cer", list), ("wer", str.split)):
         pairs = [
-            (split(reference), split(reading)) for reference, reading in zip(references, readings)
+            (split(reference), split(reading))
+            for reference, reading in zip(references, readings, strict=True)
         ]
         edits = np.array([Levenshtein.distance(*pair) for pair in pairs], dtype=np.float64)
-        lengths = np.array([max(len(reference), 1) for reference, _ in pairs], dtype=np.float64)
-        rates[name] = float(np.mean(edits / lengths))
-        rates[f"{name}_pooled"] = float(edits.sum() / lengths.sum())
+        lengths = np.array([len(reference) for reference, _ in pairs], dtype=np.float64)
+        rates[name] = float(np.mean(edits / np.maximum(lengths, 1)))
+        rates[f"{name}_pooled"] = float(edits.sum() / max(lengths.sum(), 1))
     return rates
 
 

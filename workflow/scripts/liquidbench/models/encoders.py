@@ -152,6 +152,8 @@ class ResNet6(nn.Module):
     ) -> None:
         super().__init__()
         (height,) = input_shape
+        if len(channels) != 4:
+            raise ValueError(f"channels must be four numbers, got {channels}")
         first, second, third, fourth = channels
         self.stem = nn.Sequential(
             nn.Conv2d(1, first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU()

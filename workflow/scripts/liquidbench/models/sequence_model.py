@@ -78,7 +78,7 @@ def _build(
     name = options.pop("name")
     try:
         return registry[name](**shape, **options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"configuration of the {part} {name!r}",
             str(error),

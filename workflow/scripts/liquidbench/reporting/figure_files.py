@@ -21,7 +21,7 @@ from liquidbench.reporting.result_figures import (
     training_figure,
 )
 from liquidbench.reporting.runs import RunKey
-from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.study import Group, Study, select, synthetic_warning, title_of
 
 EXAMPLES: dict[str, tuple[int, Callable]] = {
     "nmnist": (1, recording_figure),
@@ -58,7 +58,8 @@ def write_figures(
     for dataset in dict.fromkeys(group.dataset for group in groups):
         here = [group for group in groups if group.dataset == dataset]
         _add_results(gallery, study, dataset, here)
-    gallery.finish(f"Figures{': ' + study.layout.study if study.layout.study else ''}")
+    title = f"Figures{': ' + study.layout.study if study.layout.study else ''}"
+    gallery.finish(title, synthetic_warning(study))
     return gallery
 
 

@@ -39,13 +39,18 @@ class Gallery:
         """Note a figure that cannot be drawn, and why."""
         self.left_out.append((name, reason))
 
-    def finish(self, heading: str) -> None:
-        """Write `index.md`, and remove figures of an earlier state that it does not list."""
+    def finish(self, heading: str, warning: str) -> None:
+        """Write `index.md`, and remove figures of an earlier state that it does not list.
+
+        Args:
+            heading: of the page.
+            warning: what must be read first; may be empty.
+        """
         written = {name for name, _, _ in self.entries}
         for path in sorted(self.folder.iterdir()):
             if OWN_FILES.fullmatch(path.name) and path.stem not in written:
                 path.unlink()
-        parts = [f"# {heading}\n"]
+        parts = [f"# {heading}\n"] + ([warning] if warning else [])
         for name, title, caption in self.entries:
             links = f"[{name}.svg]({name}.svg), [{name}.png]({name}.png)"
             parts.append(f"## {title}\n\n![{title}]({name}.svg)\n\n{caption}\n\nFiles: {links}\n")

@@ -169,3 +169,15 @@ def _parse_layout(text: str) -> Layout:
     if not isinstance(main, dict) or not all(isinstance(value, str) for value in main.values()):
         raise InputError(where, f"main_protocols is {main!r}", remedy)
     return Layout(main, str(content["stress_protocol"]), str(content.get("study", "")))
+
+
+def synthetic_warning(study: Study) -> str:
+    """The line that opens every page with synthetic figures, in Markdown; empty where there are none."""
+    synthetic = [group.dataset for group in study.groups() if group.synthetic]
+    if not synthetic:
+        return ""
+    names = ", ".join(title_of(name) for name in dict.fromkeys(synthetic))
+    return (
+        f"> **SYNTHETIC DATA: {names}.** The figures of these data sets are measured on generated "
+        "data. They show that the workflow works, and say nothing about the real data sets.\n"
+    )

@@ -12,7 +12,7 @@ from liquidbench.reporting.setting_tables import (
     parameters_table,
     settings_table,
 )
-from liquidbench.reporting.study import Study, title_of
+from liquidbench.reporting.study import Study, synthetic_warning
 from liquidbench.reporting.table import Table, as_csv, as_latex, as_markdown
 
 BUILDERS = {
@@ -50,21 +50,10 @@ def write_tables(study: Study, tables: list[Table], out: str | Path) -> None:
 
 def _page(study: Study, tables: list[Table]) -> str:
     parts = [f"# Tables{': ' + study.layout.study if study.layout.study else ''}\n"]
-    parts.append(_warning(study))
+    parts.append(synthetic_warning(study))
     parts += [as_markdown(table, level=2) for table in tables]
     parts.append(_runs(study))
     return "\n".join(part for part in parts if part)
-
-
-def _warning(study: Study) -> str:
-    synthetic = [group.dataset for group in study.groups() if group.synthetic]
-    if not synthetic:
-        return ""
-    names = ", ".join(title_of(name) for name in dict.fromkeys(synthetic))
-    return (
-        f"> **SYNTHETIC DATA: {names}.** The figures of these data sets are measured on generated "
-        "data. They show that the workflow works, and say nothing about the real data sets.\n"
-    )
 
 
 def _runs(study: Study) -> str:
