@@ -29,3 +29,14 @@ rule all:
     input:
         rules.tables.output,
         rules.figures.output,
+
+
+# One data set alone: `snakemake --cores all physionet`, then `snakemake tables figures --cores 1`.
+if not RENDER_ONLY:
+    for name in config["datasets"]:
+
+        rule:
+            name:
+                name
+            input:
+                files_of_dataset(name),

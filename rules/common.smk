@@ -104,6 +104,13 @@ def expected(path):
     return [path] if not RENDER_ONLY or Path(path).exists() else []
 
 
+def files_of_dataset(dataset):
+    """What the trainings and stress tests of one data set leave, and its examples for the figures."""
+    metrics = [run_file(run, "metrics.json") for run in RUNS if run.dataset == dataset]
+    stress = [run_file(run, "stress.csv") for run in STRESS_RUNS if run.dataset == dataset]
+    return metrics + stress + [f"{RESULTS}/{dataset}/examples.npz"]
+
+
 def mirror_folder():
     return config["mirror"] or os.environ.get("LIQUIDBENCH_MIRROR", "")
 
