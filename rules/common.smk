@@ -95,6 +95,14 @@ def run_of(wildcards):
     return Run(wildcards.dataset, wildcards.protocol, wildcards.model, int(wildcards.seed))
 
 
+def settings_of(run):
+    """The run's settings; a run that is not configured (a mistyped target) stops with one message."""
+    try:
+        return configuration.run_settings(config, run)
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
 def run_file(run, name):
     return f"{RESULTS}/{run.directory}/{name}"
 

@@ -12,18 +12,18 @@ rule fetch:
         dataset=datasets_from("download", "mirror"),
     conda:
         "../envs/fetch.yaml"
+    resources:
+        # Not a parameter: a mirror that moved has the same files, and must not repeat the study.
+        mirror=mirror_folder(),
     params:
         script=script("fetch.py"),
         source=lambda wildcards: config["datasets"][wildcards.dataset]["source"],
-        mirror=lambda wildcards: (
-            mirror_folder() if config["datasets"][wildcards.dataset]["source"] == "mirror" else ""
-        ),
         options=lambda wildcards: as_json(configuration.fetch_options(config, wildcards.dataset)),
         sources=project_file("resources/sources.yaml"),
         code=code_of("fetch.py", "fetch"),
     shell:
         "python {params.script:q} --dataset {wildcards.dataset} --source {params.source}"
-        " --mirror={params.mirror:q} --options {params.options:q}"
+        " --mirror={resources.mirror:q} --options {params.options:q}"
         " --sources {params.sources:q} --checksums resources/recorded-checksums.json"
         " --out {output:q} 2>&1 | tee {log:q}"
 

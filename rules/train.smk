@@ -21,7 +21,7 @@ rule train:
         runtime=720,
     params:
         script=script("train.py"),
-        settings=lambda wildcards: as_json(configuration.run_settings(config, run_of(wildcards))),
+        settings=lambda wildcards: as_json(settings_of(run_of(wildcards))),
         directory=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("train.py", "train"),
     shell:

@@ -61,7 +61,9 @@ def metrics_of(run: str) -> dict:
 
 def test_every_configured_run_has_finished():
     states = {row["directory"]: row["state"] for row in rows_of(RESULTS / "summary/runs.csv")}
-    assert states == dict.fromkeys(MAIN_RUNS + STRESS_RUNS, "finished")
+    # A reader's own overlay of the demo may have added runs.
+    own = {run: states.get(run) for run in MAIN_RUNS + STRESS_RUNS}
+    assert own == dict.fromkeys(MAIN_RUNS + STRESS_RUNS, "finished")
 
 
 @pytest.mark.parametrize("number", range(1, 7))

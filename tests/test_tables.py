@@ -13,6 +13,7 @@ from fake_study import LAYOUT, run_item, write_run, write_stress
 from liquidbench.errors import InputError
 from liquidbench.reporting.printed import Printed, read_printed
 from liquidbench.reporting.runs import RunKey
+from liquidbench.reporting.setting_tables import verdict_on
 from liquidbench.reporting.study import read_study
 from liquidbench.reporting.summaries import summarise, write_summaries
 from liquidbench.reporting.table import as_csv, as_latex, as_markdown, compare_numbers, signed
@@ -292,6 +293,47 @@ def test_synthetic_data_are_marked_in_titles_and_rows(tmp_path):
         assert {row["data"] for row in lines_of(table)} == {"SYNTHETIC"}
     write_tables(study, tables, tmp_path / "tables")
     assert "**SYNTHETIC DATA: N-MNIST, PhysioNet.**" in (tmp_path / "tables/index.md").read_text()
+
+
+def test_no_difference_is_taken_between_synthetic_data_and_the_paper(tmp_path):
+    items = [
+        run_item("nmnist", "released", "cfc"),
+        run_item("physionet", "paper", "cfc-256"),
+        run_item("nmnist", "stress", "cfc"),
+    ]
+    for item in items:
+        folder = write_run(tmp_path, item, synthetic=True)
+    write_stress(folder, items[2], {0.0: [0.9]})
+    for table in tables_of(tmp_path, items)[:3]:
+        rows = lines_of(table)
+        assert {row["difference"] for row in rows} == {""}
+        assert any(row["measured"] and row["paper"] for row in rows)
+        assert "no difference is taken between synthetic data and the paper's" in table.notes
+
+
+def test_a_protocol_with_changed_training_says_so_in_every_row(tmp_path):
+    item = run_item("nmnist", "released", "lstm")
+    folder = write_run(tmp_path, item)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["settings"]["overrides"] = {"epochs": 12, "schedule": {"name": "constant"}}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    for number in (0, 4, 5):
+        label = {row["protocol"] for row in lines_of(tables_of(tmp_path, [item])[number])}
+        assert label == {"released, but epochs=12, schedule.name=constant"}
+
+
+def test_a_model_with_more_layers_than_the_cfc_is_told_under_the_table(tmp_path):
+    item = run_item("nmnist", "released", "lstm")
+    write_run(tmp_path, item)
+    notes = tables_of(tmp_path, [item])[0].notes
+    assert "N-MNIST released/lstm has 2 layers; a CfC has one" in notes
+
+
+def test_no_and_zero_are_the_same_setting():
+    no = Printed("weight decay", "No", None, "Table V")
+    assert verdict_on(["0.0"], no) == verdict_on(["0"], no) == verdict_on([""], no) == "same"
+    assert verdict_on(["0.01"], no) == "different"
+    assert verdict_on(["0.001"], Printed("learning rate", "1e-3", 0.001, "Table V")) == "same"
 
 
 def test_a_mixed_table_says_that_some_rows_are_synthetic(tmp_path):

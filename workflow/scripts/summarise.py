@@ -23,6 +23,8 @@ def main() -> None:
     write_summaries(frames, arguments.out)
     states = frames["runs"]["state"].value_counts()
     print(f"{states.get('finished', 0)} runs finished, {states.get('missing', 0)} missing")
+    if not states.get("finished", 0):
+        print(f"warning: no finished run under {arguments.results}: the tables will be empty")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,8 @@ def _explain(error: jsonschema.ValidationError) -> InputError:
         return InputError(
             where, f"unknown key {error.instance}", f"Allowed here: {', '.join(allowed)}; {remedy}"
         )
+    if error.validator == "type" and isinstance(error.instance, str) and "e" in error.instance:
+        remedy = f"YAML reads 1e-3 as text: write 1.0e-3; {remedy}"
     return InputError(where, error.message, remedy)
 
 
@@ -144,8 +146,18 @@ def run_settings(config: Config, run: Run) -> dict[str, Any]:
 
     Returns:
         A dictionary with `architecture` (encoder, core, pooling, head), `training` and `dataset`
-        (how the cache was prepared).
+        (how the cache was prepared), and `overrides`: what of the protocol's training was changed.
+
+    Raises:
+        InputError: the run is of a data set, protocol or model that is not configured.
     """
+    if run.dataset not in config["datasets"]:
+        raise InputError(
+            run.directory,
+            f"{run.dataset} is not a configured data set",
+            f"Choose among {', '.join(config['datasets'])}",
+        )
+    _check_names(config, run.directory, run.dataset, run.protocol, [run.model])
     dataset = config["datasets"][run.dataset]
     protocol = config["protocols"][run.protocol][run.dataset]
     model = config["models"][run.model]
@@ -160,6 +172,7 @@ def run_settings(config: Config, run: Run) -> dict[str, Any]:
             "head": protocol["head"],
         },
         "training": protocol["training"] | dataset.get("training", {}),
+        "overrides": dataset.get("training", {}),
     }
     return copy.deepcopy(settings)
 

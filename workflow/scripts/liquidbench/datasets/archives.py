@@ -90,7 +90,7 @@ class ZipMembers:
             raise InputError(
                 path,
                 f"not a readable zip archive ({error})",
-                "It may be truncated: delete it and fetch it again",
+                "It may be truncated: delete it and the manifest.json of its data set, then start again",
             ) from None
         try:
             self._infos = _checked(path, self._zip.infolist(), largest_member)
@@ -272,7 +272,7 @@ def _damaged(path: Path, name: str, reason: str) -> InputError:
     return InputError(
         f"{path}, member {name!r}",
         f"the member is damaged ({reason})",
-        "Delete the archive and fetch it again",
+        "Delete it and the manifest.json of its data set, then start again",
     )
 
 

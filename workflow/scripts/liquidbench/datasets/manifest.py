@@ -6,8 +6,6 @@ from pathlib import Path
 from liquidbench.errors import InputError
 from liquidbench.files import read_json
 
-_REMEDY = "Run the fetch stage of the data set again"
-
 
 @dataclass(frozen=True)
 class RawFile:
@@ -38,7 +36,7 @@ class Manifest:
             if file.role == role:
                 return file
         held = ", ".join(file.role for file in self.files) or "none"
-        raise InputError(self.path, f"names no file for {role!r}, only: {held}", _REMEDY)
+        raise InputError(self.path, f"names no file for {role!r}, only: {held}", _remedy(self.path))
 
 
 def read_manifest(path: str | Path, dataset: str) -> Manifest:
@@ -56,6 +54,7 @@ def read_manifest(path: str | Path, dataset: str) -> Manifest:
             names is missing or has another size.
     """
     path = Path(path)
+    remedy = _remedy(path)
     content = read_json(path)
     try:
         manifest = Manifest(
@@ -70,14 +69,19 @@ def read_manifest(path: str | Path, dataset: str) -> Manifest:
         )
         sizes = [entry["bytes"] for entry in content["files"]]
     except (KeyError, TypeError) as error:
-        raise InputError(path, f"not a manifest: {error!r}", _REMEDY) from None
+        raise InputError(path, f"not a manifest: {error!r}", remedy) from None
     if manifest.dataset != dataset:
         problem = f"is of the data set {manifest.dataset!r}, expected {dataset!r}"
         raise InputError(path, problem, "Name the manifest of that data set")
     for file, size in zip(manifest.files, sizes, strict=True):
         if not file.path.exists():
-            raise InputError(file.path, "no such file or folder", _REMEDY)
+            raise InputError(file.path, "no such file or folder", remedy)
         if file.path.is_file() and file.path.stat().st_size != size:
             problem = f"has {file.path.stat().st_size} bytes, {size} when it was fetched"
-            raise InputError(file.path, problem, _REMEDY)
+            raise InputError(file.path, problem, remedy)
     return manifest
+
+
+def _remedy(manifest: Path) -> str:
+    """Snakemake fetches only what has no manifest: a bad file alone can be deleted in vain."""
+    return f"Delete {manifest} (and the bad file, if it was downloaded), then start again"

@@ -29,7 +29,7 @@ SIDE = 255.0
 """Largest coordinate of a simplified drawing."""
 
 _BLOCK = 1000
-_BROKEN = "Fetch the file again, or remove the line"
+_BROKEN = "Remove the line; or delete the file and its manifest.json, then start again"
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: 
                 raise InputError(
                     path,
                     f"no drawing is left of the category {category!r} ({tallies or 'no line'})",
-                    "Fetch the file again, or change minimum_points",
+                    "Change minimum_points; or delete the file and its manifest.json, then start again",
                 )
             for name, amount in tallies.items():
                 writer.count(name, amount)

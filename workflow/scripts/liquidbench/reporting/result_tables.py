@@ -37,7 +37,7 @@ def about_group(group: Group, printed: PrintedTable) -> tuple[str, ...]:
     return (
         title_of(group.dataset),
         group.data,
-        group.protocol,
+        group.protocol_label,
         group.model,
         printed.row_name(group.dataset, group.model) or "–",
         group.seeds,
@@ -58,14 +58,29 @@ def common_notes(study: Study, groups: list[Group], printed: PrintedTable) -> li
     if absent:
         notes.append(f"printed in the paper, not configured here: {', '.join(absent)}")
     notes += _mixed_caches(study, groups)
-    if synthetic_share(groups) != "none":
-        notes.append("no difference is taken between synthetic data and the paper's")
     if any(len(group.finished) > 1 for group in groups):
         notes.append("mean ± standard deviation over the seeds")
     if any(group.data not in ("–", "SYNTHETIC", "download") for group in groups):
         notes.append(
             "Data `mirror`: files from a folder of the user's, which need not be the paper's data"
         )
+    return notes
+
+
+def comparison_notes(study: Study, groups: list[Group]) -> list[str]:
+    """What a reader must know before comparing two figures of a table of results."""
+    notes = []
+    if synthetic_share(groups) != "none":
+        notes.append("no difference is taken between synthetic data and the paper's")
+    settings = study.frames["settings"]
+    layers = settings[settings["setting"] == "architecture.core.layers"]
+    for group in groups:
+        own = select(layers, group.dataset, group.protocol, group.model)["value"].unique()
+        if list(own) not in ([], ["1"]):
+            notes.append(
+                f"{title_of(group.dataset)} {group.protocol}/{group.model} has {' or '.join(own)} "
+                "layers; a CfC has one"
+            )
     return notes
 
 
@@ -107,7 +122,7 @@ def benchmark_table(study: Study, printed: PrintedTable) -> Table:
             }
             table.rows.append(Row((*about_group(group, printed), heading), figures))
     table.synthetic = synthetic_share(groups)
-    table.notes = common_notes(study, groups, printed)
+    table.notes = common_notes(study, groups, printed) + comparison_notes(study, groups)
     table.notes.append(
         "the paper's train accuracy is the running one of the last epoch (the authors' logs)"
     )
@@ -146,7 +161,11 @@ def sepsis_table(study: Study, printed: PrintedTable) -> Table:
                 )
         table.rows.append(Row(about_group(group, printed), figures))
     table.synthetic = synthetic_share(groups)
-    table.notes = [*common_notes(study, groups, printed), *undefined]
+    table.notes = [
+        *common_notes(study, groups, printed),
+        *comparison_notes(study, groups),
+        *undefined,
+    ]
     table.notes.append(
         "false positives are counts and grow with the test split: the paper's arithmetic gives "
         "about 4,100 test patients, 360 of them septic"
@@ -188,7 +207,9 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
                     if group.protocol == stress_protocol
                     else None
                 )
-                figures[name] = compare_numbers(values, target, decimals=2)
+                figures[name] = compare_numbers(
+                    values, target, decimals=2, comparable=not group.synthetic
+                )
             draws = "–" if some.empty else str(some["draw"].nunique())
             about = (*about_group(group, printed), corruption, draws)
             table.rows.append(Row(about, figures))
@@ -199,7 +220,11 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
             if seed not in tested
         ]
     table.synthetic = synthetic_share(groups)
-    table.notes = [*common_notes(study, groups, printed), *notes]
+    table.notes = [
+        *common_notes(study, groups, printed),
+        *comparison_notes(study, groups),
+        *notes,
+    ]
     table.notes.append("mean over the draws of the masks, which are the same for every model")
     return table
 

@@ -120,7 +120,13 @@ def settings_table(study: Study, printed: PrintedTable) -> Table:
             )
             verdict = verdict_on(used, target) if used and target else ""
             figures[name] = compare_texts("; ".join(used) or "–", target, verdict)
-        about = (title_of(group.dataset), group.data, group.protocol, group.model, group.seeds)
+        about = (
+            title_of(group.dataset),
+            group.data,
+            group.protocol_label,
+            group.model,
+            group.seeds,
+        )
         table.rows.append(Row(about, figures))
     table.synthetic = synthetic_share(groups)
     table.notes = [note for group in groups for note in group.missing_notes]
@@ -174,7 +180,7 @@ def verdict_on(used: Iterable[str], printed: Printed) -> str:
 def _canonical(text: str) -> str:
     text = text.split(" (")[0].strip().lower()
     if text in ("no", "none", ""):
-        return "0"
+        text = "0"
     try:
         return repr(float(text))
     except ValueError:
@@ -219,7 +225,7 @@ def _about_counts(study: Study, group: Group, printed: PrintedTable | None) -> t
     return (
         title_of(group.dataset),
         group.data,
-        group.protocol,
+        group.protocol_label,
         group.model,
         units,
         row or "–",

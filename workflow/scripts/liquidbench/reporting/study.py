@@ -50,6 +50,12 @@ class Group:
     data: str
     synthetic: bool | None
     examples: str
+    overrides: str = ""
+
+    @property
+    def protocol_label(self) -> str:
+        """The protocol's name, and what of its training the configuration changed."""
+        return f"{self.protocol}, but {self.overrides}" if self.overrides else self.protocol
 
     @property
     def seeds(self) -> str:
@@ -102,7 +108,15 @@ class Study:
             synthetic=synthetic,
             examples="; ".join(f"{int(a):,} / {int(b):,}" for a, b in sizes.itertuples(index=False))
             or "–",
+            overrides=self._overrides(dataset, protocol, model),
         )
+
+    def _overrides(self, dataset: str, protocol: str, model: str) -> str:
+        """Changed training settings, "epochs=12"; empty where the protocol was followed."""
+        settings = select(self.frames["settings"], dataset, protocol, model)
+        changed = settings[settings["setting"].str.startswith("overrides.")]
+        names = changed["setting"].str.removeprefix("overrides.")
+        return ", ".join(dict.fromkeys(names + "=" + changed["value"]))
 
     def metric(self, group: Group, split: str, name: str) -> list[float] | None:
         """One figure for every finished seed (NaN where null); None if it was never taken."""
