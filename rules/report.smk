@@ -25,7 +25,7 @@ TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
     for number in range(1, 7)
     for suffix in ("csv", "md", "tex")
 ]
-EXPECTED_RUNS = as_json([run.as_dict() for run in RUNS])
+EXPECTED_RUNS = as_json(configuration.runs_by_model(RUNS))
 LAYOUT = as_json(
     {
         "main_protocols": {
@@ -58,7 +58,7 @@ rule summary:
     params:
         script=script("summarise.py"),
         results=lambda wildcards: RESULTS,
-        expected=EXPECTED_RUNS,
+        expected=lambda wildcards: EXPECTED_RUNS,
         out=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("summarise.py", "report"),
     shell:
@@ -82,7 +82,7 @@ rule tables:
         script=script("tables.py"),
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
         paper=lambda wildcards, input: os.path.dirname(input.paper[0]),
-        layout=LAYOUT,
+        layout=lambda wildcards: LAYOUT,
         out=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("tables.py", "report"),
     shell:
@@ -110,8 +110,8 @@ rule figures:
         script=script("figures.py"),
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
         results=lambda wildcards: RESULTS,
-        runs=EXPECTED_RUNS,
-        layout=LAYOUT,
+        runs=lambda wildcards: EXPECTED_RUNS,
+        layout=lambda wildcards: LAYOUT,
         out=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("figures.py", "report"),
     shell:

@@ -1,5 +1,7 @@
 """The cache: what is written comes back, whole or not at all, and other files are refused."""
 
+import hashlib
+
 import h5py
 import numpy as np
 import pytest
@@ -200,13 +202,18 @@ def test_a_manifest_finds_what_is_wrong(tmp_path):
     with pytest.raises(InputError, match="not a manifest"):
         read_manifest(path, "iam")
     start = '{"dataset": "iam", "source": "mirror", "synthetic": false, "files": '
-    path.write_text(start + '[{"role": "train", "path": "x", "bytes": 3, "sha256": ""}]}')
+    digest = hashlib.sha256(b"abc").hexdigest()
+    entry = f'[{{"role": "train", "path": "x", "bytes": 3, "sha256": "{digest}"}}]}}'
+    path.write_text(start + entry)
     with pytest.raises(InputError, match="is of the data set 'iam', expected 'nmnist'"):
         read_manifest(path, "nmnist")
     with pytest.raises(InputError, match="no such file or folder"):
         read_manifest(path, "iam")
     (tmp_path / "x").write_text("four")
     with pytest.raises(InputError, match="has 4 bytes, 3 when"):
+        read_manifest(path, "iam")
+    (tmp_path / "x").write_text("abd")
+    with pytest.raises(InputError, match="has sha256"):
         read_manifest(path, "iam")
     (tmp_path / "x").write_text("abc")
     manifest = read_manifest(path, "iam")

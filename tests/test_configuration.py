@@ -97,7 +97,8 @@ def test_an_unknown_key_is_named_with_the_keys_that_are_allowed(
         ("seeds", 3, "'array'"),
         ("seeds", [0, 0], "non-unique"),
         ("device", "gpu", "'auto', 'cpu', 'cuda'"),
-        ("paths.raw", "", "non-empty"),
+        ("paths.raw", "", "does not match"),
+        ("paths.results", "a{b}", "does not match"),
         ("threads.train", 0, "minimum of 1"),
         ("datasets.nmnist.source", "downlaod", "'download', 'mirror', 'synthetic'"),
         ("datasets.nmnist.prepare.bins", 0, "minimum of 1"),
@@ -275,12 +276,9 @@ def test_a_study_without_a_stress_test(study):
 def test_a_run_names_its_directory():
     run = Run("physionet", "paper", "cfc-256", 11)
     assert run.directory == "physionet/paper/cfc-256/seed-11"
-    assert run.as_dict() == {
-        "dataset": "physionet",
-        "protocol": "paper",
-        "model": "cfc-256",
-        "seed": 11,
-    }
+    other = Run("physionet", "paper", "cfc-256", 2)
+    names = {"dataset": "physionet", "protocol": "paper", "model": "cfc-256"}
+    assert configuration.runs_by_model([run, other]) == [names | {"seeds": [11, 2]}]
 
 
 def test_a_run_gets_its_protocol_s_settings(study):

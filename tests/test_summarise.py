@@ -123,7 +123,6 @@ def change_metrics(**changes):
     ("damage", "named", "problem"),
     [
         (remove("provenance.json"), "seed-0", "provenance.json missing"),
-        (remove("metrics.json"), "seed-0", "metrics.json missing"),
         (remove("confusion.csv"), "confusion.csv", "no such file"),
         (overwrite("metrics.json", '{"dataset": '), "metrics.json", "not valid JSON"),
         (overwrite("metrics.json", "[]"), "metrics.json", "expected an object"),
@@ -161,6 +160,11 @@ def test_a_damaged_run_directory_is_named(tmp_path, damage, named, problem):
         summarise(tmp_path, keys(CFC))
     assert named in caught.value.where
     assert problem in caught.value.problem
+
+
+def test_a_run_that_was_killed_before_its_end_is_missing(tmp_path):
+    remove("metrics.json")(write_run(tmp_path, CFC))
+    assert summarise(tmp_path, keys(CFC))["runs"]["state"].tolist() == ["missing"]
 
 
 def test_stress_rows_must_be_the_run_s_and_add_up(tmp_path):

@@ -127,10 +127,10 @@ def test_an_epoch_shows_every_example_once(pool):
 
 
 def test_schedules_give_known_rates():
-    def rates(schedule, metrics):
+    def rates(schedule, metrics, better="max"):
         training = settings(schedule=schedule, learning_rate=1.0, epochs=len(metrics))["training"]
         optimizer = make_optimizer(torch.nn.Linear(1, 1), training)
-        step, seen = make_schedule(optimizer, training), []
+        step, seen = make_schedule(optimizer, training, better), []
         for metric in metrics:
             seen.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
@@ -144,6 +144,8 @@ def test_schedules_give_known_rates():
     assert rates(step, [0] * 5) == pytest.approx([1, 1, 0.1, 0.1, 0.01])
     plateau = {"name": "plateau_on_test", "patience_epochs": 1, "factor": 0.5}
     assert rates(plateau, [0.5, 0.4, 0.4, 0.6, 0.7]) == [1, 1, 1, 0.5, 0.5]
+    # An error rate that falls is getting better.
+    assert rates(plateau, [0.5, 0.4, 0.3, 0.2, 0.1], "min") == [1, 1, 1, 1, 1]
 
 
 def test_forward_fill_stays_within_a_stay():
@@ -280,6 +282,13 @@ def test_another_seed_gives_another_split_and_other_weights(cache, tmp_path):
     train_run(request(cache, seed=2), tmp_path / "two", CPU, threads=1)
     first, second = (pd.read_csv(tmp_path / name / "predictions.csv").id for name in ("one", "two"))
     assert set(first) != set(second)
+
+
+def test_figures_of_earlier_weights_do_not_outlive_them(cache, tmp_path):
+    train_run(request(cache), tmp_path / "run", CPU, threads=1)
+    (tmp_path / "run/stress.csv").write_text("measured on the old weights")
+    train_run(request(cache), tmp_path / "run", CPU, threads=1)
+    assert not (tmp_path / "run/stress.csv").exists()
 
 
 def test_a_stored_run_gives_its_predictions_again_and_is_stressed(cache, tmp_path):

@@ -20,6 +20,9 @@ GENERATORS = {
     "physionet": physionet.synthesise,
 }
 
+# Apart from downloads, which have the same names and took longer to make.
+FOLDER = "synthetic"
+
 
 def parse_options(text: str) -> dict:
     """The options as given on the command line: one JSON object."""
@@ -42,7 +45,7 @@ def main() -> None:
     options = parse_options(arguments.options)
     # A manifest beside half-renewed files would vouch for the wrong ones.
     arguments.out.unlink(missing_ok=True)
-    files = GENERATORS[arguments.dataset](options, arguments.out.parent)
+    files = GENERATORS[arguments.dataset](options, arguments.out.parent / FOLDER)
     write_manifest(arguments.out, arguments.dataset, files)
     for role, file in files.items():
         print(f"{arguments.dataset}: {role}: {file} ({file.stat().st_size:,} bytes, synthetic)")

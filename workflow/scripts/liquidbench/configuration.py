@@ -4,7 +4,7 @@ Used by the Snakefile and by tests. Imports yaml and jsonschema, nothing heavy: 
 """
 
 import copy
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,6 @@ class Run:
     def directory(self) -> str:
         """The run directory, relative to the results folder."""
         return f"{self.dataset}/{self.protocol}/{self.model}/seed-{self.seed}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The run as the JSON object that the summary stage reads."""
-        return asdict(self)
 
 
 def check(config: Config, schema_path: str | Path) -> None:
@@ -136,6 +132,20 @@ def stress_runs(config: Config) -> list[Run]:
 def all_runs(config: Config) -> list[Run]:
     """Every training that the configuration asks for, once each."""
     return list(dict.fromkeys(training_runs(config) + stress_runs(config)))
+
+
+def runs_by_model(runs: list[Run]) -> list[dict[str, Any]]:
+    """The runs as the summary stage reads them: one JSON object per model, with its seeds.
+
+    Short enough for a command line even for a study of thousands of runs.
+    """
+    seeds: dict[tuple[str, str, str], list[int]] = {}
+    for run in runs:
+        seeds.setdefault((run.dataset, run.protocol, run.model), []).append(run.seed)
+    return [
+        {"dataset": dataset, "protocol": protocol, "model": model, "seeds": own}
+        for (dataset, protocol, model), own in seeds.items()
+    ]
 
 
 def run_settings(config: Config, run: Run) -> dict[str, Any]:

@@ -350,6 +350,8 @@ def _misfit(sequences: Sequences) -> str | None:
         return "target_offsets and texts go together"
     if not _are_offsets(sequences.offsets, examples, steps):
         return f"offsets do not lead over {examples} sequences and {steps} steps"
+    if examples and not np.diff(sequences.offsets).all():
+        return "a sequence has no step"
     if sequences.target_offsets is None:
         if len(sequences.targets) != examples:
             return f"{len(sequences.targets)} targets for {examples} sequences"

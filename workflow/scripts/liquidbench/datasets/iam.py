@@ -82,7 +82,10 @@ def decode_image(content: bytes, height: int, width: int, where: str) -> tuple[n
         InputError: the image cannot be read.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        # Only plain decoders: others run programs on what they read.
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(f"mode {image.mode}, expected 8 bits a channel")
             original_width = image.width
             grey = image.convert("L").resize((width, height), Image.Resampling.BILINEAR)
     # Pillow's decoders let all of these through for damaged files.
@@ -153,9 +156,9 @@ def _line(path: Path, index: int, row: dict, images: bool) -> Line:
     image = row.get("image") or {}
     if image.get("path"):
         where += f" ({image['path']})"
-    if not row["text"]:
+    if not row["text"] or not isinstance(row["text"], str):
         raise InputError(where, "has no transcription", _REMEDY)
-    if images and not image.get("bytes"):
+    if images and not (image.get("bytes") and isinstance(image["bytes"], bytes)):
         raise InputError(where, "has no image", _REMEDY)
     id_ = image.get("path") or f"{path.stem}:{index}"
     return Line(image=image.get("bytes", b""), text=row["text"], id=id_, where=where)

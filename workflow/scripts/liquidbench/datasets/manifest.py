@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from liquidbench.datasets.archives import folder_bytes_and_sha256
 from liquidbench.errors import InputError
-from liquidbench.files import read_json
+from liquidbench.files import read_json, sha256_of_file
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Manifest:
 def read_manifest(path: str | Path, dataset: str) -> Manifest:
     """Read and check a manifest; relative paths start from its folder.
 
-    A file's size is compared with the one recorded, which finds a file that was replaced or
-    cut since; the checksums themselves are the fetch stage's work.
+    Sizes and SHA-256 sums are compared with the recorded ones (of a folder: over names and
+    sizes), so that a cache never names files that it was not made from.
 
     Args:
         path: ``manifest.json``.
@@ -51,7 +52,7 @@ def read_manifest(path: str | Path, dataset: str) -> Manifest:
 
     Raises:
         InputError: the manifest is missing, broken or of another data set, or a file that it
-            names is missing or has another size.
+            names is missing or is another one now.
     """
     path = Path(path)
     remedy = _remedy(path)
@@ -76,8 +77,15 @@ def read_manifest(path: str | Path, dataset: str) -> Manifest:
     for file, size in zip(manifest.files, sizes, strict=True):
         if not file.path.exists():
             raise InputError(file.path, "no such file or folder", remedy)
-        if file.path.is_file() and file.path.stat().st_size != size:
-            problem = f"has {file.path.stat().st_size} bytes, {size} when it was fetched"
+        if file.path.is_dir():
+            found_size, found_sum = folder_bytes_and_sha256(file.path)
+        else:
+            found_size, found_sum = file.path.stat().st_size, sha256_of_file(file.path)
+        if found_size != size:
+            problem = f"has {found_size} bytes, {size} when it was fetched"
+            raise InputError(file.path, problem, remedy)
+        if found_sum != file.sha256:
+            problem = f"has sha256 {found_sum}, {file.sha256} when it was fetched"
             raise InputError(file.path, problem, remedy)
     return manifest
 

@@ -165,7 +165,10 @@ def _check_values(values: np.ndarray, offsets: np.ndarray, records: list[_Record
     with np.errstate(invalid="ignore"):
         ascending = first | (np.diff(hour, prepend=np.nan) > 0)
     for good, problem in (
-        (~np.isinf(values).any(axis=1), "a value is infinite"),
+        (
+            ~(np.abs(values) > np.finfo(np.float32).max).any(axis=1),
+            "a value is infinite, or too large for float32",
+        ),
         (np.isfinite(hour), "ICULOS is missing"),
         (ascending, "ICULOS is not above that of the hour before"),
         ((label == 0) | (label == 1), "SepsisLabel is not 0 or 1"),

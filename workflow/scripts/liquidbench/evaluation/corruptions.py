@@ -44,7 +44,7 @@ def kept_steps(
     Returns:
         (sum of lengths,) bool, True where a step is kept.
     """
-    # One stream per cell of the design. With uniform numbers shared between rates, a step lost at a low
-    # rate is lost at every higher one, so a curve over rates compares like with like.
+    # One stream per corruption and draw, whatever the rate. With uniform numbers shared between rates, a step
+    # lost at a low rate is lost at every higher one, so a curve over rates compares like with like.
     stream = np.random.default_rng([mask_seed, draw, zlib.crc32(corruption.encode())])
     return CORRUPTIONS[corruption](lengths, rate, stream)

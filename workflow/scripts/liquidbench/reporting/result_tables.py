@@ -70,8 +70,11 @@ def common_notes(study: Study, groups: list[Group], printed: PrintedTable) -> li
 def comparison_notes(study: Study, groups: list[Group]) -> list[str]:
     """What a reader must know before comparing two figures of a table of results."""
     notes = []
-    if synthetic_share(groups) != "none":
-        notes.append("no difference is taken between synthetic data and the paper's")
+    if any(group.finished and not group.papers_data for group in groups):
+        notes.append(
+            "a difference is taken only where the data are the paper's: the official files, "
+            "downloaded and whole; not with synthetic data, a mirror's files or a part of them"
+        )
     settings = study.frames["settings"]
     layers = settings[settings["setting"] == "architecture.core.layers"]
     for group in groups:
@@ -116,7 +119,7 @@ def benchmark_table(study: Study, printed: PrintedTable) -> Table:
                     study.metric(group, split, name),
                     printed.find(f"{split}/{name}", group.dataset, group.model),
                     decimals=4,
-                    comparable=not group.synthetic,
+                    comparable=group.papers_data,
                 )
                 for split in SPLITS
             }
@@ -150,9 +153,7 @@ def sepsis_table(study: Study, printed: PrintedTable) -> Table:
         for name, (_, decimals) in SEPSIS.items():
             values = study.metric(group, "test", name)
             target = printed.find(name, group.dataset, group.model)
-            figures[name] = compare_numbers(
-                values, target, decimals, comparable=not group.synthetic
-            )
+            figures[name] = compare_numbers(values, target, decimals, comparable=group.papers_data)
             gone = sum(map(math.isnan, values or []))
             if gone:
                 undefined.append(
@@ -208,7 +209,7 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
                     else None
                 )
                 figures[name] = compare_numbers(
-                    values, target, decimals=2, comparable=not group.synthetic
+                    values, target, decimals=2, comparable=group.papers_data
                 )
             draws = "–" if some.empty else str(some["draw"].nunique())
             about = (*about_group(group, printed), corruption, draws)

@@ -63,7 +63,7 @@ def parse_runs(text: str, where: str) -> list[RunKey]:
     Raises:
         InputError: not such a list, or a run named twice.
     """
-    remedy = 'Give a JSON list of {"dataset": ..., "protocol": ..., "model": ..., "seed": 0}'
+    remedy = 'Give a JSON list of {"dataset": ..., "protocol": ..., "model": ..., "seeds": [0]}'
     try:
         items = json.loads(text)
     except ValueError as error:
@@ -72,15 +72,19 @@ def parse_runs(text: str, where: str) -> list[RunKey]:
         raise InputError(where, f"expected a list, found {type(items).__name__}", remedy)
     keys = []
     for position, item in enumerate(items):
-        if not isinstance(item, dict) or set(item) != set(RUN_COLUMNS):
+        if isinstance(item, dict) and "seed" in item:
+            item = {**item, "seeds": [item["seed"]]}
+            del item["seed"]
+        if not isinstance(item, dict) or set(item) != {*RUN_COLUMNS[:3], "seeds"}:
             raise InputError(f"{where}, item {position}", f"found {item!r}", remedy)
         names = [item[name] for name in RUN_COLUMNS[:3]]
-        seed = item["seed"]
+        seeds = item["seeds"] if isinstance(item["seeds"], list) else [item["seeds"]]
         if not all(isinstance(name, str) and _is_plain(name) for name in names):
             raise InputError(f"{where}, item {position}", f"not plain names: {names!r}", remedy)
-        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-            raise InputError(f"{where}, item {position}", f"seed is {seed!r}", remedy)
-        keys.append(RunKey(*names, seed))
+        for seed in seeds:
+            if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+                raise InputError(f"{where}, item {position}", f"seed is {seed!r}", remedy)
+            keys.append(RunKey(*names, seed))
     twice = sorted({key.label for key in keys if keys.count(key) > 1})
     if twice:
         raise InputError(where, f"named more than once: {', '.join(twice)}", "Name each run once")
@@ -93,7 +97,7 @@ def _is_plain(name: str) -> bool:
 
 
 def read_run(results: str | Path, key: RunKey) -> Run | None:
-    """Read a run directory; None if none of its files is there.
+    """Read a run directory; None if it is not finished: `metrics.json`, written last, is not there.
 
     Raises:
         InputError: the directory is damaged: some files are missing, cannot be read, contradict
@@ -102,7 +106,7 @@ def read_run(results: str | Path, key: RunKey) -> Run | None:
     folder = Path(results, key.directory)
     required = ["metrics.json", "provenance.json", "history.csv"]
     present = [name for name in required if (folder / name).is_file()]
-    if not present:
+    if "metrics.json" not in present:
         return None
     if len(present) < len(required):
         missing = ", ".join(name for name in required if name not in present)

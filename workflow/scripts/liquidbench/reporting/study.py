@@ -17,6 +17,29 @@ DATASET_TITLES = {
     "physionet": "PhysioNet",
 }
 
+# What of the preparation makes it another task than the paper's.
+PAPERS_PREPARATION = {
+    "quickdraw": {
+        "dataset.categories": json.dumps(
+            [
+                "airplane",
+                "apple",
+                "banana",
+                "basketball",
+                "bed",
+                "bee",
+                "bicycle",
+                "bird",
+                "book",
+                "butterfly",
+            ]
+        ),
+        "dataset.per_category": "5000",
+        "dataset.variant": "simplified",
+    },
+    "physionet": {"dataset.hospitals": '["a"]'},
+}
+
 NUMBERS = {
     "runs": ["seed", "train_examples", "test_examples", "seconds", "peak_memory_bytes"],
     "metrics": ["seed", "value"],
@@ -51,6 +74,7 @@ class Group:
     synthetic: bool | None
     examples: str
     overrides: str = ""
+    papers_data: bool = False
 
     @property
     def protocol_label(self) -> str:
@@ -109,7 +133,22 @@ class Study:
             examples="; ".join(f"{int(a):,} / {int(b):,}" for a, b in sizes.itertuples(index=False))
             or "–",
             overrides=self._overrides(dataset, protocol, model),
+            papers_data=self._is_papers_data(dataset, protocol, model, list(done["source"])),
         )
+
+    def _is_papers_data(self, dataset: str, protocol: str, model: str, sources: list[str]) -> bool:
+        """Whether the runs are on the official files, whole, and so comparable with the paper.
+
+        A mirror's files may be others under the same names, and a limit takes a part of them.
+        """
+        settings = select(self.frames["settings"], dataset, protocol, model)
+        own = dict(zip(settings["setting"], settings["value"]))
+        limited = any(
+            name.startswith("dataset.limit_") and value != "null" for name, value in own.items()
+        )
+        wanted = PAPERS_PREPARATION.get(dataset, {})
+        same = all(own.get(name) == value for name, value in wanted.items())
+        return set(sources) == {"download"} and not limited and same
 
     def _overrides(self, dataset: str, protocol: str, model: str) -> str:
         """Changed training settings, "epochs=12"; empty where the protocol was followed."""

@@ -63,6 +63,9 @@ def make_deterministic(seed: int, threads: int) -> None:
     # A CUDA kernel without a deterministic twin warns in the log; on a CPU there is none, so it would be an error.
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     torch.backends.cudnn.benchmark = False
+    # cuDNN's LSTM would compute in TF32 and the CfC's products in float32: compare like with like.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(seed)
 
 

@@ -47,7 +47,7 @@ def train(
         report: called after every epoch.
     """
     optimizer = make_optimizer(model, settings)
-    schedule = make_schedule(optimizer, settings)
+    schedule = make_schedule(optimizer, settings, task.better)
     order = np.random.default_rng(seed)
     epochs = []
     for number in range(1, settings["epochs"] + 1):

@@ -38,7 +38,12 @@ def environment(device: torch.device) -> dict[str, Any]:
         },
         "device": device.type,
         "threads": torch.get_num_threads(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "deterministic": (
+            "where kernels allow"
+            if torch.is_deterministic_algorithms_warn_only_enabled()
+            else torch.are_deterministic_algorithms_enabled()
+        ),
+        "precision": "float32",
     }
 
 

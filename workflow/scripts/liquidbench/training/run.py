@@ -53,6 +53,9 @@ def train_run(request: RunRequest, out: Path, device: torch.device, threads: int
     model = SequenceModel(request.settings["architecture"], data.input_shape, task.outputs)
     model.to(device)
 
+    # What was measured on earlier weights must not stand beside the new ones.
+    for name in ("metrics.json", "stress.csv"):
+        (out / name).unlink(missing_ok=True)
     training_clock = time.monotonic()
     epochs = train(model, data, task, training, request.seed, device, _announce)
     evaluation_clock = time.monotonic()

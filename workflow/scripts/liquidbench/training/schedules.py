@@ -21,13 +21,18 @@ def make_optimizer(model: nn.Module, settings: dict[str, Any]) -> torch.optim.Op
 
 
 def make_schedule(
-    optimizer: torch.optim.Optimizer, settings: dict[str, Any]
+    optimizer: torch.optim.Optimizer, settings: dict[str, Any], better: str
 ) -> Callable[[float], None]:
     """A function to call with the test metric after every epoch; it sets the next learning rate.
 
     `cosine` falls to 0 over the epochs; `step` multiplies by `factor` every `every_epochs`; `plateau_on_test`
     multiplies by `factor` after more than `patience_epochs` epochs without a better test metric, which looks at the
     test split, as the released QuickDraw code does; `constant` stays.
+
+    Args:
+        optimizer: its rate is set.
+        settings: the run's training settings.
+        better: "max" for a test metric that should grow, "min" for an error rate.
     """
     schedule = settings["schedule"]
     name = schedule["name"]
@@ -35,7 +40,7 @@ def make_schedule(
         return lambda metric: None
     if name == "plateau_on_test":
         plateau = lr_scheduler.ReduceLROnPlateau(
-            optimizer, mode="max", factor=schedule["factor"], patience=schedule["patience_epochs"]
+            optimizer, mode=better, factor=schedule["factor"], patience=schedule["patience_epochs"]
         )
         return plateau.step
     if name == "cosine":

@@ -23,6 +23,7 @@ class ClassificationTask:
     """One of several classes: cross-entropy."""
 
     metric = "accuracy"
+    better = "max"
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         self.classes = classes
@@ -74,6 +75,7 @@ class BinaryTask:
     """
 
     metric = "accuracy"
+    better = "max"
     outputs = 1
 
     def __init__(self, classes: tuple[str, ...], threshold: float) -> None:
@@ -123,6 +125,7 @@ class TranscriptionTask:
     """
 
     metric = "cer"
+    better = "min"
     confusion = None
 
     def __init__(self, alphabet: tuple[str, ...]) -> None:
