@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from liquidbench.errors import InputError
 from liquidbench.reporting import style
@@ -264,6 +265,7 @@ def stay_figure(path: str | Path) -> Drawn:
         marks = [f"first labelled hour ({labelled})", f"onset ({onset})"]
         figure.legend(all_axes[0].lines[-2:], marks, loc="outside lower center", ncols=2)
     all_axes[-1].set(xlim=(0, end + 1), xlabel="hour of the record")
+    all_axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.align_ylabels(all_axes)
     share = float(np.isnan(values).mean())
     caption = (
