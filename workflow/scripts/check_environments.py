@@ -151,8 +151,12 @@ def run_study(root: Path, folder: Path, pythons: dict, environments: dict, rules
     for number, name in enumerate(STUDY_STAGES, start=1):
         run_one(name, STUDY_STAGES[number:], TINY_STUDY)
     mirrored = {name: {"source": "mirror"} for name in TINY_STUDY["datasets"]}
-    mirror = str((folder / "demo/raw").absolute())
-    config = {"mirror": mirror, "paths": {"raw": "fetched"}, "datasets": mirrored}
+    # The synthetic files have the official names: they serve as a mirror.
+    mirror = (folder / "mirror").absolute()
+    mirror.mkdir()
+    for name in mirrored:
+        (mirror / name).symlink_to(mirror.parent / "demo/raw" / name / "synthetic")
+    config = {"mirror": str(mirror), "paths": {"raw": "fetched"}, "datasets": mirrored}
     run_one("fetch", STUDY_STAGES, config)
 
 
