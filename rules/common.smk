@@ -53,7 +53,8 @@ def requested_targets():
     return set(arguments.targets)
 
 
-RENDER_ONLY = bool(requested_targets()) and requested_targets() <= RENDER_TARGETS
+REQUESTED = requested_targets()
+RENDER_ONLY = bool(REQUESTED) and REQUESTED <= RENDER_TARGETS
 
 
 wildcard_constraints:

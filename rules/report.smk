@@ -69,7 +69,7 @@ rule summary:
 rule tables:
     input:
         summary=rules.summary.output,
-        paper=sorted(str(path) for path in Path(workflow.basedir, "resources/paper").glob("*.csv")),
+        paper=[project_file(f"resources/paper/table_{number}.csv") for number in range(1, 7)],
     output:
         TABLE_FILES,
     log:

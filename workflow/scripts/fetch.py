@@ -1,7 +1,6 @@
 """Find or download the raw files of one data set and write its manifest."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from liquidbench.datasets.download import RecordedChecksums, download_files
 from liquidbench.datasets.mirror import find_files
 from liquidbench.datasets.sources import resolve
 from liquidbench.errors import InputError, run_command
-from liquidbench.files import write_json
+from liquidbench.files import json_object, write_json
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -43,12 +42,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Fetch, then write the manifest."""
     arguments = parse_arguments()
-    try:
-        options = json.loads(arguments.options)
-    except ValueError as error:
-        raise InputError("--options", f"not valid JSON ({error})", "Correct it") from None
-    if not isinstance(options, dict):
-        raise InputError("--options", f"{options!r} is not a JSON object", "Correct it")
+    options = json_object(arguments.options, "--options")
     dataset = resolve(arguments.sources, arguments.dataset, options)
     if arguments.source == "mirror":
         files = find_files(dataset, arguments.mirror)

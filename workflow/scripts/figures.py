@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument(
         "--runs",
         required=True,
-        help='configured runs, a JSON list of {"dataset", "protocol", "model", "seed"}',
+        help='configured runs, a JSON list of {"dataset", "protocol", "model", "seeds"}',
     )
     parser.add_argument(
         "--layout",

@@ -1,15 +1,16 @@
 """Prepare a data set: raw files to one cache, and a few examples for the figures."""
 
 import argparse
-import json
 from importlib import import_module
 
 from liquidbench.errors import InputError, run_command
+from liquidbench.files import json_object
 
 DATASETS = ("iam", "nmnist", "physionet", "quickdraw")
 
 
 def main() -> None:
+    """Parse the command line, make the cache, then the examples."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", required=True, choices=DATASETS)
     parser.add_argument("--manifest", required=True, help="manifest.json of the raw files")
@@ -25,12 +26,7 @@ def main() -> None:
     from liquidbench.datasets.preparation import read_settings
 
     dataset = import_module(f"liquidbench.datasets.{arguments.dataset}")
-    try:
-        values = json.loads(arguments.settings)
-    except ValueError as error:
-        raise InputError("--settings", f"not valid JSON ({error})", "Give a JSON object") from None
-    if not isinstance(values, dict):
-        raise InputError("--settings", "not a JSON object", "Give a JSON object")
+    values = json_object(arguments.settings, "--settings")
     if arguments.threads < 1:
         raise InputError("--threads", f"is {arguments.threads}, expected 1 or more", "Change it")
     settings = read_settings(dataset.Settings, values)

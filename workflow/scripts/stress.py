@@ -1,7 +1,6 @@
 """Evaluate one trained model under the corruptions of the stress test."""
 
 import argparse
-import json
 import os
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from pathlib import Path
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 from liquidbench.errors import run_command
-from liquidbench.files import written_whole
+from liquidbench.files import json_object, written_whole
 from liquidbench.training.device import chosen_device
 from liquidbench.training.run import load_run
 from liquidbench.training.stress import stress_rows
@@ -20,18 +19,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True, help="the cache that the run used")
     parser.add_argument("--run", type=Path, required=True, help="the run directory")
-    parser.add_argument(
-        "--settings", type=json.loads, required=True, help="corruptions, rates, draws, mask_seed"
-    )
+    parser.add_argument("--settings", required=True, help="corruptions, rates, draws, mask_seed")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True, help="the CSV file to write")
     arguments = parser.parse_args()
+    settings = json_object(arguments.settings, "--settings")
     with chosen_device(arguments.device) as device:
         model, data, task, metrics = load_run(
             arguments.run, arguments.cache, device, arguments.threads
         )
-        rows = stress_rows(model, data, task, metrics, arguments.settings, device)
+        rows = stress_rows(model, data, task, metrics, settings, device)
     with written_whole(arguments.out) as temporary:
         rows.to_csv(temporary, index=False)
 

@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument(
         "--expected",
         required=True,
-        help='configured runs, a JSON list of {"dataset", "protocol", "model", "seed"}',
+        help='configured runs, a JSON list of {"dataset", "protocol", "model", "seeds"}',
     )
     parser.add_argument("--out", required=True, help="folder of the summaries")
     arguments = parser.parse_args()

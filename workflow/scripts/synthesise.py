@@ -6,12 +6,12 @@ Example:
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from liquidbench.datasets.synthetic import iam, nmnist, physionet, quickdraw
 from liquidbench.datasets.synthetic.raw_files import write_manifest
-from liquidbench.errors import InputError, run_command
+from liquidbench.errors import run_command
+from liquidbench.files import json_object
 
 GENERATORS = {
     "nmnist": nmnist.synthesise,
@@ -24,17 +24,6 @@ GENERATORS = {
 FOLDER = "synthetic"
 
 
-def parse_options(text: str) -> dict:
-    """The options as given on the command line: one JSON object."""
-    try:
-        options = json.loads(text)
-    except ValueError as error:
-        raise InputError("--options", f"not valid JSON ({error})", "Give one JSON object") from None
-    if not isinstance(options, dict):
-        raise InputError("--options", f"found {text}, expected a JSON object", "Give one in braces")
-    return options
-
-
 def main() -> None:
     """Parse the command line, write the raw files and, last, the manifest."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -42,7 +31,7 @@ def main() -> None:
     parser.add_argument("--options", default="{}", help="JSON object; absent options: defaults")
     parser.add_argument("--out", required=True, type=Path, help="the manifest to write")
     arguments = parser.parse_args()
-    options = parse_options(arguments.options)
+    options = json_object(arguments.options, "--options")
     # A manifest beside half-renewed files would vouch for the wrong ones.
     arguments.out.unlink(missing_ok=True)
     files = GENERATORS[arguments.dataset](options, arguments.out.parent / FOLDER)

@@ -1,7 +1,6 @@
 """Train one model on one data set, and write its run directory."""
 
 import argparse
-import json
 import os
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from pathlib import Path
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 from liquidbench.errors import run_command
+from liquidbench.files import json_object
 from liquidbench.training.device import chosen_device
 from liquidbench.training.run import RunRequest, train_run
 
@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--protocol", required=True, help="name of the protocol, for the record")
     parser.add_argument("--model", required=True, help="name of the model, for the record")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--settings", type=json.loads, required=True, help="resolved, as JSON")
+    parser.add_argument("--settings", required=True, help="resolved, as JSON")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True, help="the run directory")
@@ -31,7 +31,7 @@ def main() -> None:
         protocol=arguments.protocol,
         model=arguments.model,
         seed=arguments.seed,
-        settings=arguments.settings,
+        settings=json_object(arguments.settings, "--settings"),
         cache=arguments.cache,
     )
     with chosen_device(arguments.device) as device:

@@ -117,7 +117,7 @@ def rules_by_environment(rule_files: Iterable[Path]) -> dict[str, dict[str, str]
     """Which rules run in which environment, and their scripts, read from the rule files.
 
     A rule's script is the ``name.py`` on a line that speaks of scripts, as in
-    ``{SCRIPTS:q}/train.py`` or ``workflow/scripts/train.py``.
+    ``script("train.py")`` or ``workflow/scripts/train.py``.
 
     Returns:
         Environment name to rule name to script name without ``.py``.

@@ -62,6 +62,26 @@ def read_json(path: str | Path) -> Any:
         raise InputError(path, f"not valid JSON ({error})", "Delete it and make it again") from None
 
 
+def json_object(text: str, option: str, remedy: str = "Give one JSON object") -> dict[str, Any]:
+    """The JSON object that a command-line option holds.
+
+    Args:
+        text: what was given.
+        option: its name, for the message.
+        remedy: what to do about anything else.
+
+    Raises:
+        InputError: it is not JSON, or not an object.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise InputError(option, f"not valid JSON ({error})", remedy) from None
+    if not isinstance(content, dict):
+        raise InputError(option, f"expected an object, found {content!r}", remedy)
+    return content
+
+
 def sha256_of_file(path: str | Path) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits."""
     with Path(path).open("rb") as file:

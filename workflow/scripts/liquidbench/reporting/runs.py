@@ -54,7 +54,7 @@ class Run:
 
 
 def parse_runs(text: str, where: str) -> list[RunKey]:
-    """Read a JSON list of ``{"dataset", "protocol", "model", "seed"}``.
+    """Read a JSON list of ``{"dataset", "protocol", "model", "seeds"}``; ``"seed"`` names a single one.
 
     Args:
         text: the JSON.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from liquidbench.errors import InputError
+from liquidbench.files import json_object
 from liquidbench.reporting.runs import RUN_COLUMNS, read_table
 from liquidbench.reporting.summaries import COLUMNS
 
@@ -208,12 +209,7 @@ def read_study(summary: str | Path, layout: str) -> Study:
 
 def _parse_layout(text: str) -> Layout:
     where, remedy = "--layout", 'Give {"main_protocols": {...}, "stress_protocol": "..."}'
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise InputError(where, f"not valid JSON ({error})", remedy) from None
-    if not isinstance(content, dict):
-        raise InputError(where, f"expected an object, found {content!r}", remedy)
+    content = json_object(text, where, remedy)
     required, optional = {"main_protocols", "stress_protocol"}, {"study"}
     if not required <= set(content) <= required | optional:
         found = f"found the keys {', '.join(sorted(content))}"
