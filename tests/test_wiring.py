@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ncps.wirings import NCP, AutoNCP, FullyConnected
 
-from liquidbench.models.wiring import auto_policy, fully_connected, policy
+from liquidbench.models.wiring import auto_policy, fully_connected, make_wiring, policy
 
 
 def _assert_same(ours, reference, input_size):
@@ -81,6 +81,13 @@ def test_layers_of_a_policy_feed_forward_and_only_command_neurons_recur():
         assert set(np.unique(layer.incoming)) <= {-1, 0, 1}
 
 
+def test_wirings_by_name():
+    _assert_same(make_wiring("full", 6, 20), FullyConnected(20), 6)
+    _assert_same(make_wiring("full", 6, 20, 3, seed=4), FullyConnected(20, 3, 4), 6)
+    _assert_same(make_wiring("ncp", 6, 20, 3), AutoNCP(20, 3), 6)
+    _assert_same(make_wiring("ncp", 6, 20, 3, 0.7, 0), AutoNCP(20, 3, 0.7, 0), 6)
+
+
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
@@ -94,6 +101,9 @@ def test_layers_of_a_policy_feed_forward_and_only_command_neurons_recur():
         (lambda: policy(3, 4, 3, 2, 1, 1, 1, 4), "motor_fanin .* 3 command neurons, got 4"),
         (lambda: policy(3, 4, 3, 2, 1, 1, -1, 1), "recurrent_command_synapses .* got -1"),
         (lambda: policy(3, 0, 3, 2, 0, 1, 1, 1), "inter must be at least 1, got 0"),
+        (lambda: make_wiring("tree", 3, 10), "unknown wiring 'tree': must be 'full' or 'ncp'"),
+        (lambda: make_wiring("ncp", 3, 10), "'ncp' needs outputs"),
+        (lambda: make_wiring("full", 3, 10, sparsity=0.5), "a full wiring has no sparsity"),
         (lambda: fully_connected(0, 3), "input_size must be at least 1, got 0"),
         (lambda: fully_connected(2, 3, 4), r"outputs must be at most units \(3\), got 4"),
     ],

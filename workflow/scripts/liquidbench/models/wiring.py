@@ -61,6 +61,44 @@ class Wiring:
         return self.sensory.shape[1]
 
 
+def make_wiring(
+    kind: str,
+    input_size: int,
+    units: int,
+    outputs: int | None = None,
+    sparsity: float | None = None,
+    seed: int | None = None,
+) -> Wiring:
+    """A wiring from a model's options.
+
+    Args:
+        kind: ``full`` (`fully_connected`) or ``ncp`` (`auto_policy`).
+        input_size: sensory inputs.
+        units: neurons.
+        outputs: how many of them are read out; None: all, which an ``ncp`` cannot have.
+        sparsity: share of the possible synapses that an ``ncp`` leaves out; None: 0.5.
+        seed: None: the default of the kind.
+
+    Raises:
+        ValueError: an unknown kind, an option that the kind does not have, or an impossible size.
+    """
+    if kind == "full":
+        if sparsity is not None:
+            raise ValueError("a full wiring has no sparsity; wiring 'ncp' has")
+        return fully_connected(input_size, units, outputs, FULL_SEED if seed is None else seed)
+    if kind == "ncp":
+        if outputs is None:
+            raise ValueError("wiring 'ncp' needs outputs, the number of its motor neurons")
+        return auto_policy(
+            input_size,
+            units,
+            outputs,
+            0.5 if sparsity is None else sparsity,
+            POLICY_SEED if seed is None else seed,
+        )
+    raise ValueError(f"unknown wiring {kind!r}: must be 'full' or 'ncp'")
+
+
 def fully_connected(
     input_size: int, units: int, outputs: int | None = None, seed: int = FULL_SEED
 ) -> Wiring:
