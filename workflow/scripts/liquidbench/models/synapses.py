@@ -5,7 +5,8 @@ A synapse from neuron i to neuron j with potential v_i before it opens to the de
     s_ji = sigmoid(sigma_ji (v_i - mu_ji)) = sigmoid(slope_ji v_i + offset_ji)
 
 with slope = sigma and offset = -sigma mu (Hasani et al., "Liquid time-constant networks", AAAI 2021; Lechner et al.,
-Nature Machine Intelligence 2020, equation 2). What arrives at neuron j are the two sums over i
+"Neural circuit policies enabling auditable autonomy", Nature Machine Intelligence 2020).
+What arrives at neuron j are the two sums over i
 
     current_j = sum_i w_ji A_ji s_ji,    conductance_j = sum_i w_ji s_ji
 
@@ -84,7 +85,8 @@ class SemiImplicitSolver(torch.autograd.Function):
     """Potentials after each step, by the semi-implicit Euler method with several unfolds per step.
 
     The equation is c dv/dt = current - conductance v. A step of length d takes v in the leak and in the synapses'
-    driving force as it is after the step, the openings as they are before it (Hasani et al. 2021, section 3):
+    driving force as it is after the step, the openings as they are before it (the fused solver,
+    Hasani et al. 2021, algorithm 1):
 
         v' = (c v + d current) / (c + d conductance)
 
