@@ -1,0 +1,224 @@
+"""Plain PyTorch with a backward pass by hand: no compiler, any device.
+
+Autograd records some twenty operations per step of the plain loop. Here a step is six operations forwards and four
+backwards, because what does not depend on the state is done for all steps at once: the derivatives of the gates and
+activations before the loop, the gradients of the weights, as large products, after it.
+
+With ``z = maps(activation(inputs_t + W h))`` and for mode ``default`` ``h' = f + s (g - f)``, f and g being tanh of their maps and s
+the sigmoid of the third, the derivatives of h' by the maps are ``(1 - s)(1 - f^2)``, ``s (1 - g^2)`` and
+``(g - f) s (1 - s)``: known for all steps once the states are. Going back in time, a step only multiplies the gradient by
+them, and by two matrices.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from liquidbench.models.cfc.gates import Interpolation, Solution
+from liquidbench.models.cfc.memory import MemoryLoop
+from liquidbench.models.cfc.recurrence import Recurrence
+
+
+def refuses(r: Recurrence) -> str | None:
+    """Why this implementation cannot take a layer, or None."""
+    if r.elapsed is not None and r.elapsed.requires_grad:
+        return "has no gradient of elapsed times"
+    return None
+
+
+def run(r: Recurrence) -> tuple[Tensor, Tensor | None]:
+    """All states, as `recurrence.run` gives them."""
+    r = _with_constants_folded(r)
+    batch, time, _ = r.inputs.shape
+    order, active = None, [batch] * time
+    if r.lengths is not None:
+        # Longest first: at every step the sequences that still go on are the first rows.
+        lengths, order = torch.sort(r.lengths, descending=True, stable=True)
+        active = (lengths > torch.arange(time, device=lengths.device).unsqueeze(1)).sum(1).tolist()
+    plan = _Plan(
+        r.mode,
+        r.activation,
+        active,
+        None if r.elapsed is None else _by_time(r.elapsed.to(r.inputs.dtype).unsqueeze(-1), order),
+        None if r.dropout is None else [_by_time(factors, order) for factors in r.dropout],
+    )
+    memory = (None, None, None)
+    if r.memory:
+        memory = (
+            _by_time(r.memory.inputs, order),
+            r.memory.weight,
+            _in_order(r.memory.initial, order),
+        )
+    states, cells = _Portable.apply(
+        plan,
+        _by_time(r.inputs, order),
+        _in_order(r.initial, order),
+        r.decay,
+        r.asymptote,
+        *memory,
+        *r.weights,
+        *r.biases,
+    )
+    if order is not None:
+        back = torch.argsort(order)
+        states = states.index_select(1, back)
+        cells = None if cells is None else cells.index_select(0, back)
+    return states.transpose(0, 1), cells
+
+
+def _with_constants_folded(r: Recurrence) -> Recurrence:
+    """lecun_tanh's factors go into the weights around it: what remains is tanh, two operations fewer per step."""
+    if r.activation != "lecun_tanh" or len(r.weights) == 1:
+        return r
+    first, *inner, maps = r.weights
+    return replace(
+        r,
+        activation="tanh",
+        inputs=r.inputs * 0.666,
+        weights=(first * 0.666, *(w * (0.666 * 1.7159) for w in inner), maps * 1.7159),
+        biases=(*(bias * 0.666 for bias in r.biases[:-1]), r.biases[-1]),
+    )
+
+
+def _by_time(values: Tensor, order: Tensor | None) -> Tensor:
+    """(batch, time, n) to dense (time, batch in order, n)."""
+    values = values.transpose(0, 1)
+    return values.contiguous() if order is None else values.index_select(1, order)
+
+
+def _in_order(rows: Tensor, order: Tensor | None) -> Tensor:
+    return rows if order is None else rows.index_select(0, order)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What needs no gradient: `active` rows per step; `elapsed` (time, batch, 1); `dropout` (time, batch, width) each."""
+
+    mode: str
+    activation: str
+    active: list[int]
+    elapsed: Tensor | None
+    dropout: list[Tensor] | None
+
+    def gates(self, units: int, decay: Tensor, asymptote: Tensor) -> Interpolation | Solution:
+        """The last part of each step."""
+        if self.mode == "pure":
+            return Solution(decay, asymptote, self.elapsed)
+        return Interpolation(units, self.mode == "default", self.elapsed)
+
+    @property
+    def keeps_slopes(self) -> bool:
+        """Whether the derivatives of the activations cannot be told from their values."""
+        return self.dropout is not None or self.activation not in ("tanh", "relu")
+
+
+    def without_padding(self, slopes: Tensor) -> Tensor:
+        """Zero (time, batch, n) where a sequence has no step, in place."""
+        batch = slopes.shape[1]
+        if self.active[-1] < batch:
+            counts = torch.tensor(self.active, device=slopes.device).unsqueeze(1)
+            valid = torch.arange(batch, device=slopes.device) < counts
+            slopes.mul_(valid.unsqueeze(-1))
+        return slopes
+
+
+class _Portable(torch.autograd.Function):
+    """States (time, batch, units), and the last cells of mixed memory or None. Inputs are (time, batch, n)."""
+
+    @staticmethod
+    def forward(ctx, plan, inputs, initial, decay, asymptote, drive, memory_weight, cell, *layers):
+        depth = len(layers) // 2
+        weights, biases = layers[: depth + 1], layers[depth + 1 :]
+        (time, batch, _), units = inputs.shape, initial.shape[1]
+        # Steps that a sequence does not have stay zero, and add nothing to the products over all steps.
+        new = inputs.new_empty if plan.active[-1] == batch else inputs.new_zeros
+        states = new(time, batch, units)
+        # What the first layer sees: the previous state, or what the memory made of it.
+        before = new(time, batch, units)
+        values = [new(time, batch, weight.shape[0]) for weight in weights]
+        slopes = [new(v.shape) if plan.keeps_slopes else None for v in values[:-1]]
+        gates = plan.gates(units, decay, asymptote)
+        memory = None if cell is None else MemoryLoop(drive, memory_weight, cell, new)
+        state = initial
+        for t, count in enumerate(plan.active):
+            if count == 0:
+                break
+            below = before[t, :count]
+            if memory is None:
+                below.copy_(state[:count])
+            else:
+                memory.advance(t, state[:count], below)
+            for i, weight in enumerate(weights):
+                start = inputs[t, :count] if i == 0 else biases[i - 1]
+                below = torch.addmm(start, below, weight.t(), out=values[i][t, :count])
+                if i < depth:
+                    slope = slopes[i][t, :count] if plan.keeps_slopes else None
+                    factors = None if plan.dropout is None else plan.dropout[i][t, :count]
+                    _activate(plan.activation, below, slope, factors)
+            state = states[t, :count]
+            gates.advance(below, t, out=state)
+        ctx.plan, ctx.depth, ctx.memory = plan, depth, memory
+        ctx.save_for_backward(before, decay, asymptote, *weights, *values, *slopes)
+        return states, None if memory is None else memory.last
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_states, grad_cells):
+        plan, depth, memory = ctx.plan, ctx.depth, ctx.memory
+        before, decay, asymptote, *rest = ctx.saved_tensors
+        weights, values = rest[: depth + 1], rest[depth + 1 : 2 * depth + 2]
+        slopes = rest[2 * depth + 2 :]
+        if not plan.keeps_slopes:
+            slopes = [_slope(plan.activation, hidden) for hidden in values[:-1]]
+        gates = plan.gates(before.shape[2], decay, asymptote)
+        # Gradients behind each layer. The last are the gates' derivatives until the loop multiplies them.
+        grads = [*map(torch.zeros_like, values[:-1]), plan.without_padding(gates.slopes(values[-1]))]
+        totals = torch.zeros_like(before) if plan.mode == "pure" else None
+        carried = torch.zeros_like(before[0])
+        if memory is not None:
+            memory.begin_backwards(grad_cells, plan.without_padding)
+        for t in reversed(range(len(plan.active))):
+            count = plan.active[t]
+            if count == 0:
+                continue
+            grad = carried[:count].add_(grad_states[t, :count])
+            if totals is not None:
+                totals[t, :count] = grad
+            above = grads[depth][t, :count]
+            above.view(count, -1, grad.shape[1]).mul_(grad.unsqueeze(1))
+            for i in range(depth, 0, -1):
+                above = torch.mm(above, weights[i], out=grads[i - 1][t, :count])
+                above.mul_(slopes[i - 1][t, :count])
+            torch.mm(above, weights[0], out=grad)
+            if memory is not None:
+                memory.retreat(t, grad)
+        below = [before, *values[:-1]]
+        return (
+            *[None, grads[0], carried],
+            *gates.parameter_gradients(values[-1], totals),
+            *((None, None, None) if memory is None else memory.gradients()),
+            *(g.flatten(0, 1).t().mm(b.flatten(0, 1)) for g, b in zip(grads, below)),
+            *(g.sum((0, 1)) for g in grads[1:]),
+        )
+
+
+def _activate(kind: str, z: Tensor, slope: Tensor | None, factors: Tensor | None) -> None:
+    """z := activation(z) times the factors of dropout, in place; the derivative goes into `slope`, if there is one."""
+    aten = torch.ops.aten
+    if kind in ("silu", "gelu"):
+        # torch's own backward formulas, of a gradient of one.
+        backward = aten.silu_backward if kind == "silu" else aten.gelu_backward
+        slope.copy_(backward(torch.ones_like(z), z))
+    {"tanh": aten.tanh_, "relu": aten.relu_, "silu": aten.silu_, "gelu": aten.gelu_}[kind](z)
+    if slope is not None and kind in ("tanh", "relu"):
+        slope.copy_(_slope(kind, z))
+    if factors is not None:
+        z.mul_(factors)
+        slope.mul_(factors)
+
+
+def _slope(kind: str, value: Tensor) -> Tensor:
+    """The derivative of tanh or relu from its value."""
+    return 1.0 - value * value if kind == "tanh" else (value > 0).to(value.dtype)
