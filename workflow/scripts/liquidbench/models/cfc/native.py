@@ -2,12 +2,13 @@
 
 import ctypes
 from ctypes import POINTER, c_int64, c_void_p
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from liquidbench.models.cfc.build import library
+from liquidbench.models.cfc.build import Functions, library
 from liquidbench.models.cfc.recurrence import Recurrence
 
 _MODES = {"default": 0, "no_gate": 1, "pure": 2}
@@ -43,7 +44,7 @@ class _Sweep(ctypes.Structure):
 def refuses(r: Recurrence) -> str | None:
     """Why this implementation cannot take a layer, or None."""
     if r.inputs.device.type != "cpu":
-        return f"computes on a CPU, the layer is on {r.inputs.device.type}"
+        return f"computes on a CPU, and the layer is on {r.inputs.device.type}"
     if r.memory is not None:
         return "has no mixed memory"
     if r.inputs.dtype not in _NAMES:
@@ -56,15 +57,8 @@ def refuses(r: Recurrence) -> str | None:
 def run(r: Recurrence) -> tuple[Tensor, None]:
     """All states, as `recurrence.run` gives them."""
     plain = (r.mode, r.activation, r.elapsed, r.lengths, r.dropout)
-    return _Native.apply(plain, r.inputs, r.initial, r.decay, r.asymptote, *r.weights, *r.biases), None
-
-
-def _address(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
-
-
-def _addresses(tensors: list[Tensor | None] | None) -> ctypes.Array | None:
-    return None if tensors is None else (c_void_p * max(1, len(tensors)))(*map(_address, tensors))
+    layers = (*r.weights, *r.biases)
+    return _Native.apply(plain, r.inputs, r.initial, r.decay, r.asymptote, *layers), None
 
 
 class _Native(torch.autograd.Function):
@@ -72,48 +66,24 @@ class _Native(torch.autograd.Function):
     def forward(ctx, plain, inputs, initial, decay, asymptote, *layers):
         mode, activation, elapsed, lengths, dropout = plain
         depth = len(layers) // 2
-        weights = [weight.contiguous() for weight in layers[: depth + 1]]
-        biases = [None, *(bias.contiguous() for bias in layers[depth + 1 :])]
-        (batch, time, _), units = inputs.shape, initial.shape[1]
         if inputs.stride(2) != 1:
             inputs = inputs.contiguous()
-        functions = library().functions(_NAMES[inputs.dtype])
-        widths = [bias.shape[0] for bias in []] or [weight.shape[0] for weight in weights[:depth]]
-        room = functions.padded
-        new = inputs.new_empty
-        states = new(time, batch, room(units))
-        keep = any(ctx.needs_input_grad)
-        activations = [new(time, batch, room(width)) for width in widths] if keep else None
-        slopes = [torch.empty_like(a) for a in activations] if keep else None
-        gates = new(time, batch, (2 if mode == "pure" else 3) * room(units)) if keep else None
+        given: dict[str, Any] = {"inputs": inputs, "initial": initial.contiguous()}
+        given["weights"] = [weight.contiguous() for weight in layers[: depth + 1]]
+        given["biases"] = [None, *(bias.contiguous() for bias in layers[depth + 1 :])]
+        given["decay"], given["asymptote"] = decay, asymptote
+        given["widths"] = torch.tensor([weight.shape[0] for weight in layers[:depth]])
+        given["elapsed"] = None if elapsed is None else elapsed.to(inputs.dtype).contiguous()
         if lengths is not None:
-            lengths = lengths.to(torch.int64).contiguous()
-        if elapsed is not None:
-            elapsed = elapsed.to(inputs.dtype).contiguous()
+            given["lengths"] = lengths.to(torch.int64).contiguous()
+            # Longest first: at every step the rows that still go on are the first of their block.
+            given["order"] = torch.argsort(lengths, descending=True, stable=True)
         if dropout is not None:
-            dropout = [factor.transpose(0, 1).contiguous() for factor in dropout]
-        given = {
-            "widths": torch.tensor(widths, dtype=torch.int64),
-            "lengths": lengths,
-            "order": None if lengths is None else torch.argsort(lengths, descending=True, stable=True),
-            "inputs": inputs,
-            "elapsed": elapsed,
-            "initial": initial.contiguous(),
-            "weights": weights,
-            "biases": biases,
-            "decay": None if decay is None else decay.contiguous(),
-            "asymptote": None if asymptote is None else asymptote.contiguous(),
-            "dropout": dropout,
-            "slots": torch.empty(batch, dtype=torch.int64),
-            "states": states,
-            "activations": activations,
-            "slopes": slopes,
-            "gates": gates,
-        }
+            given["dropout"] = [factors.transpose(0, 1).contiguous() for factors in dropout]
         numbers = {
-            "batch": batch,
-            "time": time,
-            "units": units,
+            "batch": inputs.shape[0],
+            "time": inputs.shape[1],
+            "units": initial.shape[1],
             "depth": depth,
             "mode": _MODES[mode],
             "activation": _ACTIVATIONS[activation],
@@ -121,50 +91,89 @@ class _Native(torch.autograd.Function):
             "inputs_row": inputs.stride(0),
             "inputs_step": inputs.stride(1),
         }
-        functions.forward(_fill(numbers, given))
+        functions = library().functions(_NAMES[inputs.dtype])
+        keep = any(ctx.needs_input_grad)
+        made = _room_for_results(functions, numbers, given, keep)
+        functions.forward(ctypes.byref(_fill(numbers, given | made)))
         if keep:
-            ctx.numbers, ctx.given, ctx.functions = numbers, given, functions
-        states = states[..., :units].transpose(0, 1)
-        return states if lengths is None else states.index_select(0, given["slots"])
+            ctx.functions, ctx.numbers = functions, numbers
+            ctx.layout = _save(ctx, given | made)
+        states = made["states"][..., : initial.shape[1]].transpose(0, 1)
+        return states if lengths is None else states.index_select(0, made["slots"])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_states):
-        numbers, given = ctx.numbers, ctx.given
+        given = _restore(ctx)
         if grad_states.stride(2) != 1:
             grad_states = grad_states.contiguous()
-        inputs, depth = given["inputs"], numbers["depth"]
-        found = {
-            "grad_inputs": inputs.new_empty(inputs.shape),
-            "grad_initial": torch.empty_like(given["initial"]),
-            "grad_weights": [torch.zeros_like(weight) for weight in given["weights"]],
-            "grad_biases": [None, *(torch.zeros_like(bias) for bias in given["biases"][1:])],
-        }
-        for name in ("decay", "asymptote"):
-            value = given[name]
-            found[f"grad_{name}"] = None if value is None else torch.zeros_like(value)
-        strides = {
+        numbers = ctx.numbers | {
             "grad_states_row": grad_states.stride(0),
             "grad_states_step": grad_states.stride(1),
         }
+        grads: dict[str, Any] = {
+            "grad_inputs": torch.empty(given["inputs"].shape, dtype=grad_states.dtype),
+            "grad_initial": torch.empty_like(given["initial"]),
+        }
+        for name in ("weights", "biases", "decay", "asymptote"):
+            grads[f"grad_{name}"] = _zeros_like(given[name])
         ctx.functions.backward(
-            _fill(numbers | strides, given | found | {"grad_states": grad_states})
+            ctypes.byref(_fill(numbers, given | grads | {"grad_states": grad_states}))
         )
         return (
-            None,
-            found["grad_inputs"],
-            found["grad_initial"],
-            found["grad_decay"],
-            found["grad_asymptote"],
-            *found["grad_weights"],
-            *found["grad_biases"][1:],
+            *(None, grads["grad_inputs"], grads["grad_initial"]),
+            *(grads["grad_decay"], grads["grad_asymptote"]),
+            *(*grads["grad_weights"], *grads["grad_biases"][1:]),
         )
 
 
-def _fill(numbers: dict[str, int], tensors: dict) -> _Sweep:
+def _room_for_results(
+    functions: Functions, numbers: dict[str, int], given: dict[str, Any], keep: bool
+) -> dict[str, Any]:
+    """What the forward function writes; what only the backward one reads is left out unless `keep`."""
+    time, batch = numbers["time"], numbers["batch"]
+    units = functions.padded(numbers["units"])
+    new = given["inputs"].new_empty
+    made = {"states": new(time, batch, units), "slots": torch.empty(batch, dtype=torch.int64)}
+    if keep:
+        saved_gates = 2 if numbers["mode"] == _MODES["pure"] else 3
+        widths = [functions.padded(width) for width in given["widths"].tolist()]
+        made["gates"] = new(time, batch, saved_gates * units)
+        made["activations"] = [new(time, batch, width) for width in widths]
+        made["slopes"] = [new(time, batch, width) for width in widths]
+    return made
+
+
+def _fill(numbers: dict[str, int], tensors: dict[str, Any]) -> _Sweep:
+    """The C structure; it holds addresses, so the tensors must outlive its use."""
     sweep = _Sweep(**numbers)
     for name, value in tensors.items():
-        pointer = _addresses(value) if isinstance(value, list) else _address(value)
-        if pointer is not None:
-            setattr(sweep, name, pointer)
+        if isinstance(value, list):
+            addresses = [None if item is None else item.data_ptr() for item in value]
+            setattr(sweep, name, (c_void_p * max(1, len(value)))(*addresses))
+        elif value is not None:
+            setattr(sweep, name, value.data_ptr())
     return sweep
+
+
+def _zeros_like(value: Tensor | list[Tensor | None] | None) -> Any:
+    if isinstance(value, list):
+        return [_zeros_like(item) for item in value]
+    return None if value is None else torch.zeros_like(value)
+
+
+def _save(ctx: Any, tensors: dict[str, Any]) -> dict[str, int | None]:
+    """Save tensors and lists of tensors; returns each name's length, None for a single tensor."""
+    layout = {name: len(v) if isinstance(v, list) else None for name, v in tensors.items()}
+    ctx.save_for_backward(
+        *(t for v in tensors.values() for t in (v if isinstance(v, list) else [v]))
+    )
+    return layout
+
+
+def _restore(ctx: Any) -> dict[str, Any]:
+    saved = iter(ctx.saved_tensors)
+    return {
+        name: next(saved) if count is None else [next(saved) for _ in range(count)]
+        for name, count in ctx.layout.items()
+    }

@@ -4,10 +4,9 @@ Autograd records some twenty operations per step of the plain loop. Here a step 
 backwards, because what does not depend on the state is done for all steps at once: the derivatives of the gates and
 activations before the loop, the gradients of the weights, as large products, after it.
 
-With ``z = maps(activation(inputs_t + W h))`` and for mode ``default`` ``h' = f + s (g - f)``, f and g being tanh of their maps and s
-the sigmoid of the third, the derivatives of h' by the maps are ``(1 - s)(1 - f^2)``, ``s (1 - g^2)`` and
-``(g - f) s (1 - s)``: known for all steps once the states are. Going back in time, a step only multiplies the gradient by
-them, and by two matrices.
+In mode ``default`` the state is ``f + s (g - f)``, f and g being tanh of their maps and s the sigmoid of the third.
+Its derivatives by the maps are ``(1 - s)(1 - f^2)``, ``s (1 - g^2)`` and ``(g - f) s (1 - s)``: known for all steps
+once the states are. Going back in time, a step only multiplies the gradient by them, and by two matrices.
 """
 
 from dataclasses import dataclass, replace
@@ -94,7 +93,7 @@ def _in_order(rows: Tensor, order: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What needs no gradient: `active` rows per step; `elapsed` (time, batch, 1); `dropout` (time, batch, width) each."""
+    """What needs no gradient: active rows per step; `elapsed` (time, batch, 1); `dropout` (time, batch, width) each."""
 
     mode: str
     activation: str
@@ -112,7 +111,6 @@ class _Plan:
     def keeps_slopes(self) -> bool:
         """Whether the derivatives of the activations cannot be told from their values."""
         return self.dropout is not None or self.activation not in ("tanh", "relu")
-
 
     def without_padding(self, slopes: Tensor) -> Tensor:
         """Zero (time, batch, n) where a sequence has no step, in place."""
@@ -166,6 +164,11 @@ class _Portable(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_states, grad_cells):
+        with torch.autocast(grad_states.device.type, enabled=False):
+            return _Portable._backward(ctx, grad_states, grad_cells)
+
+    @staticmethod
+    def _backward(ctx, grad_states, grad_cells):
         plan, depth, memory = ctx.plan, ctx.depth, ctx.memory
         before, decay, asymptote, *rest = ctx.saved_tensors
         weights, values = rest[: depth + 1], rest[depth + 1 : 2 * depth + 2]
@@ -174,7 +177,10 @@ class _Portable(torch.autograd.Function):
             slopes = [_slope(plan.activation, hidden) for hidden in values[:-1]]
         gates = plan.gates(before.shape[2], decay, asymptote)
         # Gradients behind each layer. The last are the gates' derivatives until the loop multiplies them.
-        grads = [*map(torch.zeros_like, values[:-1]), plan.without_padding(gates.slopes(values[-1]))]
+        grads = [
+            *map(torch.zeros_like, values[:-1]),
+            plan.without_padding(gates.slopes(values[-1])),
+        ]
         totals = torch.zeros_like(before) if plan.mode == "pure" else None
         carried = torch.zeros_like(before[0])
         if memory is not None:

@@ -45,8 +45,8 @@ class Recurrence:
     """One CfC layer with its weights and one batch of sequences.
 
     With layers 0 to d (d = backbone layers), ``z_0 = inputs_t + weights[0] h`` and
-    ``z_i = weights[i] activation(z_(i-1)) + biases[i-1]``. The last, z_d, holds the gates' maps one after the other, each
-    `units` wide: f, g, a, b with elapsed times, f, g, a + b without, f alone in mode ``pure``.
+    ``z_i = weights[i] activation(z_(i-1)) + biases[i-1]``. The last, z_d, holds the gates' maps one after the other,
+    each `units` wide: f, g, a, b with elapsed times, f, g, a + b without, f alone in mode ``pure``.
 
     Attributes:
         mode: one of `MODES`.
@@ -93,7 +93,10 @@ def next_state(r: Recurrence, maps: Tensor, elapsed: Tensor | None) -> Tensor:
     parts = maps.split(r.units, dim=1)
     if r.mode == "pure":
         rate = r.decay.abs() + parts[0].abs()
-        return r.asymptote - r.asymptote * torch.exp(-rate if elapsed is None else -rate * elapsed) * parts[0]
+        return (
+            r.asymptote
+            - r.asymptote * torch.exp(-rate if elapsed is None else -rate * elapsed) * parts[0]
+        )
     f, g = torch.tanh(parts[0]), torch.tanh(parts[1])
     gate = torch.sigmoid(parts[2] if elapsed is None else parts[2] * elapsed + parts[3])
     return f + gate * g if r.mode == "no_gate" else f * (1.0 - gate) + gate * g
