@@ -1,8 +1,9 @@
 """Encoders: from a batch of raw steps to features per step.
 
-An encoder is a class built with ``(input_shape, **options)`` that has `output_size` (features per step) and
-`time_stride` (how many input steps one output step covers), and maps (batch, time, *input_shape) to
-(batch, time // time_stride, output_size). A new one is one class and one line in `ENCODERS`.
+An encoder is a class built with ``(input_shape, **options)`` that has `output_size` (features per step),
+`time_stride` (how many input steps one output step covers) and `per_step` (whether, in evaluation mode, a step's
+features depend on that step alone), and maps (batch, time, *input_shape) to (batch, time // time_stride, output_size).
+A new one is one class and one line in `ENCODERS`.
 """
 
 import math
@@ -17,6 +18,7 @@ class Identity(nn.Module):
     """The steps as they are: (batch, time, features)."""
 
     time_stride = 1
+    per_step = True
 
     def __init__(self, input_shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -35,6 +37,7 @@ class Projection(nn.Module):
     """
 
     time_stride = 1
+    per_step = True
 
     def __init__(self, input_shape: tuple[int, ...], units: int) -> None:
         super().__init__()
@@ -55,6 +58,7 @@ class FrameCNN(nn.Module):
     """
 
     time_stride = 1
+    per_step = True
 
     def __init__(self, input_shape: tuple[int, ...], channels: list[int]) -> None:
         super().__init__()
@@ -94,6 +98,7 @@ class FrameCNNProjection(nn.Module):
     """
 
     time_stride = 1
+    per_step = True
 
     def __init__(self, input_shape: tuple[int, ...], channels: int, units: int) -> None:
         super().__init__()
@@ -156,6 +161,7 @@ class ResNet6(nn.Module):
     """
 
     time_stride = 4
+    per_step = False
 
     def __init__(
         self, input_shape: tuple[int, ...], channels: list[int], positional_encoding: bool = True
