@@ -70,7 +70,7 @@ def trained(data: RunData, run: dict, model: SequenceModel | None = None) -> lis
     """The history of a training; the model is a new one unless given."""
     model = model or model_of(run, data)
     task = ClassificationTask(("a", "b"))
-    epochs = loop.train(model, data, task, run["training"], 0, CPU, lambda epoch: None)
+    epochs, _, _ = loop.train(model, data, task, run["training"], 0, CPU, lambda epoch: None)
     return [epoch.row for epoch in epochs]
 
 

@@ -50,7 +50,16 @@ class SequenceModel(nn.Module):
         Returns:
             (batch, outputs); without pooling (batch, time / encoder.time_stride, outputs).
         """
-        features = self.encoder(steps)
+        return self.answer(self.encoder(steps), elapsed, lengths)
+
+    def answer(self, features: Tensor, elapsed: Tensor | None, lengths: Tensor | None) -> Tensor:
+        """Logits from what the encoder gives.
+
+        Args:
+            features: (batch, time / encoder.time_stride, encoder.output_size).
+            elapsed: (batch, time), or None; of the steps before the encoder.
+            lengths: (batch,), or None; of the steps before the encoder.
+        """
         if self.encoder.time_stride != 1:
             elapsed = _sum_over_time(elapsed, self.encoder.time_stride)
             if lengths is not None:

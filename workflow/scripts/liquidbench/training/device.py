@@ -62,6 +62,8 @@ def make_deterministic(seed: int, threads: int) -> None:
     torch.set_num_threads(threads)
     # A CUDA kernel without a deterministic twin warns in the log; on a CPU there is none, so it would be an error.
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    # Or every new tensor would be filled with NaN first, against reading what was never written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
     # cuDNN's LSTM would compute in TF32 and the CfC's products in float32: compare like with like.
     torch.backends.cuda.matmul.allow_tf32 = False

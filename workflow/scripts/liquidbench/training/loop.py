@@ -34,7 +34,7 @@ def train(
     seed: int,
     device: torch.device,
     report: Callable[[Epoch], None],
-) -> list[Epoch]:
+) -> tuple[list[Epoch], np.ndarray, Figures]:
     """Train for `settings["epochs"]` epochs, testing after each; the last epoch's weights stay in the model.
 
     Args:
@@ -45,6 +45,9 @@ def train(
         seed: fixes the order of batches (weights, dropout and augmentation draw on torch's own generator).
         device: where to compute.
         report: called after every epoch.
+
+    Returns:
+        The epochs; what the trained model says of the test split, and its figures there.
     """
     optimizer = make_optimizer(model, settings)
     schedule = make_schedule(optimizer, settings, task.better)
@@ -65,7 +68,7 @@ def train(
             optimizer.step()
             losses.append((loss.detach(), len(batch.indices)))
             correct += task.correct(logits.detach(), batch) or 0
-        test = evaluate(model, data.test, data, task, settings, device)[1]
+        said, test = evaluate(model, data.test, data, task, settings, device)
         schedule(test[task.metric])
         row = {
             "epoch": number,
@@ -79,7 +82,7 @@ def train(
         }
         epochs.append(Epoch(row, time.monotonic() - started))
         report(epochs[-1])
-    return epochs
+    return epochs, said, test
 
 
 def training_batches(
@@ -97,7 +100,7 @@ def training_batches(
         yield make_batch(data.train, indices, transform, device)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def evaluate(
     model: SequenceModel,
     sequences: Sequences,
@@ -105,32 +108,37 @@ def evaluate(
     task: Task,
     settings: dict[str, Any],
     device: torch.device,
-    kept: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Figures]:
     """Run a split through a model in evaluation mode.
-
-    Args:
-        kept: (steps of the split,) bool; steps that are False are zeroed (the stress test). None: all are kept.
 
     Returns:
         What the model says of each example, in the split's order (probabilities or texts), and the figures.
     """
     model.eval()
-    # Where the mean takes in the padding, a result depends on its batch: keep the protocol's size, and mix.
-    if model.pooling == "mean_with_padding":
-        order = mixed(sequences, settings["batch_size"])
-    else:
-        order = by_length(sequences, 4 * settings["batch_size"])
     answers, indices, losses = [], [], []
-    for chosen in order:
-        batch = make_batch(sequences, chosen, data.transform, device, kept)
+    for chosen in evaluation_order(model, sequences, settings):
+        batch = make_batch(sequences, chosen, data.transform, device)
         logits = model(batch.steps, None, batch.lengths)
         answers.append(task.read(logits))
         losses.append((task.loss(logits, batch), len(chosen)))
         indices.append(chosen)
-    position = np.argsort(np.concatenate(indices))
-    said = np.concatenate(answers)[position]
+    said = in_order(answers, indices)
     return said, {"loss": weighted_mean(losses)} | task.figures(said, sequences)
+
+
+def evaluation_order(
+    model: SequenceModel, sequences: Sequences, settings: dict[str, Any]
+) -> Iterator[np.ndarray]:
+    """The indices of each batch of an evaluation."""
+    # Where the mean takes in the padding, a result depends on its batch: keep the protocol's size, and mix.
+    if model.pooling == "mean_with_padding":
+        return mixed(sequences, settings["batch_size"])
+    return by_length(sequences, 4 * settings["batch_size"])
+
+
+def in_order(answers: list[np.ndarray], indices: list[np.ndarray]) -> np.ndarray:
+    """The answers of all batches, in the order of the split."""
+    return np.concatenate(answers)[np.argsort(np.concatenate(indices))]
 
 
 def weighted_mean(losses: list[tuple[torch.Tensor, int]]) -> float:

@@ -57,9 +57,8 @@ def train_run(request: RunRequest, out: Path, device: torch.device, threads: int
     for name in ("metrics.json", "stress.csv"):
         (out / name).unlink(missing_ok=True)
     training_clock = time.monotonic()
-    epochs = train(model, data, task, training, request.seed, device, _announce)
+    epochs, said, test_figures = train(model, data, task, training, request.seed, device, _announce)
     evaluation_clock = time.monotonic()
-    said, test_figures = evaluate(model, data.test, data, task, training, device)
     _, train_figures = evaluate(model, data.train, data, task, training, device)
     finished_clock = time.monotonic()
 
