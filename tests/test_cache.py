@@ -1,6 +1,8 @@
 """The cache: what is written comes back, whole or not at all, and other files are refused."""
 
 import hashlib
+import zlib
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -15,6 +17,7 @@ from liquidbench.datasets.cache import (
     read_split_names,
 )
 from liquidbench.datasets.manifest import read_manifest
+from liquidbench.datasets.packing import Packed
 from liquidbench.errors import InputError
 
 ATTRIBUTES = CacheAttributes(
@@ -107,6 +110,35 @@ def test_the_same_sequences_give_the_same_bytes(tmp_path):
     write(tmp_path / "a.h5")
     write(tmp_path / "b.h5")
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def packed(block, rows):
+    """The block with its inputs compressed in chunks of `rows` steps."""
+    values = block.inputs
+    whole = np.concatenate([values, np.zeros((-len(values) % rows, 2), dtype=np.uint8)])
+    chunks = tuple(zlib.compress(whole[i : i + rows].tobytes()) for i in range(0, len(whole), rows))
+    return replace(block, inputs=Packed(chunks, rows, values.shape, values.dtype))
+
+
+def test_packed_inputs_are_read_back_like_others(tmp_path):
+    with CacheWriter(tmp_path / "cache.h5", ATTRIBUTES) as writer:
+        # 12 steps, which fill chunks of 4, then 7, which do not.
+        writer.append("train", packed(make_block([3, 3, 3]), 4))
+        writer.append("train", packed(make_block([2, 3]), 4))
+    found = read_split(tmp_path / "cache.h5", "train")
+    assert_same(found, make_block([3, 3, 3, 2, 3]))
+    with h5py.File(tmp_path / "cache.h5") as file:
+        assert file["train/inputs"].compression == "gzip"
+
+
+@pytest.mark.parametrize(("first", "second"), [(([2], 4), ([3], 4)), (([3], 4), ([3], 2))])
+def test_packed_inputs_that_do_not_continue_the_chunks_are_refused(tmp_path, first, second):
+    with (
+        pytest.raises(ValueError, match="do not fit"),
+        CacheWriter(tmp_path / "cache.h5", ATTRIBUTES) as writer,
+    ):
+        for numbers, rows in (first, second):
+            writer.append("train", packed(make_block(numbers), rows))
 
 
 def test_nothing_remains_of_a_write_that_failed(tmp_path):

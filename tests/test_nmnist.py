@@ -70,7 +70,8 @@ def test_a_hand_made_event():
 
 
 @pytest.mark.parametrize("overflow", ["ignore", "timestamp"])
-@pytest.mark.parametrize("bins", [1, 7, 10])
+# 600 bins need more than 32 bits.
+@pytest.mark.parametrize("bins", [1, 7, 10, 600])
 def test_counts_equal_a_loop_over_the_events(overflow, bins):
     generator = np.random.default_rng(bins)
     for events in (1, 2, 5, 300):
@@ -160,7 +161,7 @@ def test_a_cache_holds_each_recording_in_order(tmp_path):
 
 def test_the_cache_does_not_depend_on_the_number_of_processes(tmp_path, monkeypatch):
     manifest = make_raw(tmp_path, make_recordings(2))
-    monkeypatch.setattr(nmnist, "_BLOCK", 3)
+    monkeypatch.setattr(nmnist, "_CHUNK", 3)
     monkeypatch.setattr(workers, "_BLOCKS_A_PROCESS", 1)
     for threads in (1, 2):
         nmnist.prepare(manifest, nmnist.Settings(), tmp_path / f"{threads}.h5", threads)
@@ -185,7 +186,7 @@ def test_blocks_go_to_worker_processes_and_come_back_in_order(tmp_path, monkeypa
 def test_an_error_in_a_worker_process_arrives_whole(tmp_path, monkeypatch):
     recordings = make_recordings() | {"7/00000.bin": b"123456"}
     manifest = make_raw(tmp_path, recordings)
-    monkeypatch.setattr(nmnist, "_BLOCK", 2)
+    monkeypatch.setattr(nmnist, "_CHUNK", 2)
     monkeypatch.setattr(workers, "_BLOCKS_A_PROCESS", 1)
     with pytest.raises(InputError, match="6 bytes, not a multiple of 5") as caught:
         nmnist.prepare(manifest, nmnist.Settings(), tmp_path / "cache.h5", 2)

@@ -92,20 +92,54 @@ def request(cache, **changes) -> RunRequest:
 
 def test_a_batch_is_padded_with_zeros_and_keeps_every_step():
     sequences = drawings([2, 4, 3])
-    batch = batches.make_batch(sequences, np.array([2, 0]), torch.from_numpy, CPU)
+    batch = batches.make_batch(sequences, np.array([2, 0]), inputs.as_stored, CPU)
     assert batch.steps.shape == (2, 3, 5)
     np.testing.assert_array_equal(batch.steps[0], sequences.inputs[6:9])
     np.testing.assert_array_equal(batch.steps[1, :2], sequences.inputs[:2])
     assert (batch.steps[1, 2] == 0).all()
     assert batch.lengths.tolist() == [3, 2]
     assert batch.targets.tolist() == [0, 0]
-    assert batches.make_batch(sequences, np.array([1]), torch.from_numpy, CPU).lengths is None
+    assert batches.make_batch(sequences, np.array([1]), inputs.as_stored, CPU).lengths is None
+
+
+def plain_steps(sequences, indices, transform, kept):
+    """The steps of a batch, one at a time: (batch, time, *features) float32."""
+    longest = max(sequences.lengths[i] for i in indices)
+    batch = []
+    for i in indices:
+        start, end = sequences.offsets[i : i + 2]
+        for place in range(longest):
+            step = start + place if start + place < end else start
+            valid = start + place < end and (kept is None or kept[step])
+            # Zero times the step and not a new zero: signs count here.
+            batch.append(transform(torch.from_numpy(sequences.inputs[step].copy())) * valid)
+    return torch.stack(batch).unflatten(0, (len(indices), longest))
+
+
+@pytest.mark.parametrize("name", ["nmnist", "quickdraw", "iam", "physionet"])
+@pytest.mark.parametrize("lengths", [[4, 4, 4, 4, 4], [2, 5, 1, 5, 3]])
+@pytest.mark.parametrize("some", [False, True])
+def test_a_batch_is_to_the_bit_what_its_steps_are_alone(name, lengths, some):
+    generator = np.random.default_rng(3)
+    sequences = drawings(lengths)
+    if name in ("nmnist", "iam"):
+        # As wide as real ones: vectorised and remaining values must agree.
+        values = generator.integers(0, 256, (sum(lengths), 2, 34, 34), dtype=np.uint8)
+        sequences = replace(sequences, inputs=values)
+    kept = generator.random(sum(lengths)) < 0.6 if some else None
+    indices, transform = np.array([3, 0, 4, 2]), inputs.TRANSFORMS[name]
+    stored = sequences.inputs.copy()
+    found = batches.make_batch(sequences, indices, transform, CPU, kept).steps
+    expected = plain_steps(sequences, indices, transform, kept)
+    assert torch.equal(found.view(torch.int32), expected.view(torch.int32))
+    # The split is read again in every epoch.
+    np.testing.assert_array_equal(sequences.inputs, stored)
 
 
 def test_steps_that_are_not_kept_are_zero_and_stay():
     sequences = drawings([2, 3])
     kept = np.array([True, False, False, True, True])
-    batch = batches.make_batch(sequences, np.array([0, 1]), torch.from_numpy, CPU, kept)
+    batch = batches.make_batch(sequences, np.array([0, 1]), inputs.as_stored, CPU, kept)
     assert batch.lengths.tolist() == [2, 3]
     zeros = (batch.steps == 0).all(dim=2)
     assert zeros.tolist() == [[False, True, True], [True, False, False]]
@@ -219,10 +253,10 @@ def test_a_result_does_not_depend_on_the_batch(core, pooling):
     torch.manual_seed(0)
     sequences = drawings([2, 9, 5, 7])
     model = SequenceModel(settings(pooling, core)["architecture"], (5,), 2).eval()
-    together = batches.make_batch(sequences, np.arange(4), torch.from_numpy, CPU)
+    together = batches.make_batch(sequences, np.arange(4), inputs.as_stored, CPU)
     logits = model(together.steps, None, together.lengths)
     for i in range(4):
-        alone = batches.make_batch(sequences, np.array([i]), torch.from_numpy, CPU)
+        alone = batches.make_batch(sequences, np.array([i]), inputs.as_stored, CPU)
         torch.testing.assert_close(logits[i], model(alone.steps)[0], atol=1e-6, rtol=1e-5)
 
 
@@ -230,8 +264,8 @@ def test_the_released_mean_takes_in_the_padding():
     torch.manual_seed(0)
     sequences = drawings([2, 9])
     model = SequenceModel(settings("mean_with_padding")["architecture"], (5,), 2).eval()
-    together = batches.make_batch(sequences, np.arange(2), torch.from_numpy, CPU)
-    alone = batches.make_batch(sequences, np.array([0]), torch.from_numpy, CPU)
+    together = batches.make_batch(sequences, np.arange(2), inputs.as_stored, CPU)
+    alone = batches.make_batch(sequences, np.array([0]), inputs.as_stored, CPU)
     logits = model(together.steps, None, together.lengths)
     assert not torch.allclose(logits[0], model(alone.steps)[0], atol=1e-4)
 

@@ -58,7 +58,7 @@ def hard_drawings(count: int, seed: int) -> Sequences:
 
 
 def run_data(train: Sequences, test: Sequences, augment=None) -> RunData:
-    return RunData(ATTRIBUTES, train, test, torch.from_numpy, augment, None)
+    return RunData(ATTRIBUTES, train, test, inputs.as_stored, augment, None)
 
 
 def model_of(run: dict, data: RunData) -> SequenceModel:
@@ -322,15 +322,15 @@ def test_clinical_scaling_is_fitted_on_the_training_split_alone(tmp_path):
 def test_stored_values_become_the_inputs_that_the_paper_describes():
     counts = np.array([0, 1, 9, 255], dtype=np.uint8)
     expected = [math.log(1 + count) for count in (0, 1, 9, 255)]
-    got = inputs.TRANSFORMS["nmnist"](counts)
+    got = inputs.TRANSFORMS["nmnist"](torch.from_numpy(counts))
     assert got.dtype == torch.float32 and got.tolist() == pytest.approx(expected, rel=1e-6)
     for grey in (np.array([0, 51, 255], dtype=np.uint8), np.array([0, 51, 255], dtype=np.float32)):
-        got = inputs.TRANSFORMS["iam"](grey)
+        got = inputs.TRANSFORMS["iam"](torch.from_numpy(grey))
         assert got.dtype == torch.float32 and got.tolist() == pytest.approx([-1, -0.6, 1])
-    assert inputs.grey_to_unit(np.array([127.5], dtype=np.float32)).tolist() == [0.0]
+    assert inputs.grey_to_unit(torch.tensor([127.5])).tolist() == [0.0]
     for name in ("quickdraw", "physionet"):
-        values = np.array([-2.5, 0.0, 300.0], dtype=np.float32)
-        assert inputs.TRANSFORMS[name](values).tolist() == values.tolist()
+        values = torch.tensor([-2.5, 0.0, 300.0])
+        assert inputs.TRANSFORMS[name](values.clone()).tolist() == values.tolist()
 
 
 def test_brightness_scales_each_line_by_its_own_factor_within_the_bounds():

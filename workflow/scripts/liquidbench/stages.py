@@ -5,7 +5,7 @@ it as provenance. Imports nothing: the Snakefile reads this too.
 """
 
 _SHARED = ("errors.py", "files.py")
-_READING_CACHES = ("datasets/cache.py", "datasets/splits.py")
+_READING_CACHES = ("datasets/cache.py", "datasets/packing.py", "datasets/splits.py")
 _PARTS = {
     "fetch": tuple(
         f"datasets/{name}.py" for name in ("archives", "download", "mirror", "sources", "transfer")
@@ -18,6 +18,7 @@ _PARTS = {
             "cache",
             "examples",
             "manifest",
+            "packing",
             "preparation",
             "splits",
             "workers",

@@ -6,12 +6,13 @@ set of 70,000 small files stays one file, and a hostile archive has nowhere to w
 
 import hashlib
 import os
+import posixpath
 import re
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -182,14 +183,14 @@ def _checked(
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         # Both names: zipfile cuts at a NUL and takes over the Unicode name of an extra field.
-        for name in (info.orig_filename, info.filename):
+        for name in {info.orig_filename, info.filename}:
             if _is_unsafe(name):
                 raise _refused(path, name, "a path that leads out of the archive's folder")
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise _refused(path, info.filename, "a link or special file")
         if info.is_dir():
             continue
-        name = str(PurePosixPath(info.filename))
+        name = posixpath.normpath(info.filename)
         if _is_ignored(name):
             continue
         if info.flag_bits & 1:
@@ -249,7 +250,7 @@ def _is_unsafe(name: str) -> bool:
 
 def _is_ignored(name: str) -> bool:
     """Whether a file is a by-product of a desktop (hidden, or a resource fork), not data."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    return name.startswith(".") or "/." in name or "__MACOSX" in name.split("/")
 
 
 def _refused(path: Path, name: str, reason: str) -> InputError:

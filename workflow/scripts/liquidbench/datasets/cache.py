@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from liquidbench.datasets.packing import GZIP_LEVEL, Packed
 from liquidbench.errors import InputError
 from liquidbench.files import written_whole
 
@@ -30,7 +31,7 @@ class Sequences:
     """Sequences of one split, flat: sequence i is steps `offsets[i]:offsets[i + 1]`.
 
     Attributes:
-        inputs: (steps, *features), uint8 or float32.
+        inputs: (steps, *features), uint8 or float32; `Packed` on the way to a cache, if compressed already.
         elapsed: (steps,), float32, time since the previous step of the same sequence; 0 at the
             first. The unit is the cache's `elapsed_unit`.
         offsets: (examples + 1,), int64.
@@ -45,7 +46,7 @@ class Sequences:
         recognized: (examples,), uint8: quickdraw only, whether the game knew the drawing.
     """
 
-    inputs: np.ndarray
+    inputs: np.ndarray | Packed
     elapsed: np.ndarray
     offsets: np.ndarray
     targets: np.ndarray
@@ -220,10 +221,11 @@ class CacheWriter:
                 _write_strings(group, "texts", [str(t) for block in blocks for t in block.texts])
 
 
-def _append_steps(group: h5py.Group, name: str, values: np.ndarray) -> None:
+def _append_steps(group: h5py.Group, name: str, values: np.ndarray | Packed) -> None:
     if name not in group:
         step_bytes = values.dtype.itemsize * int(np.prod(values.shape[1:]))
-        rows = max(1, _CHUNK_BYTES // step_bytes)
+        packed = isinstance(values, Packed)
+        rows = values.rows if packed else max(1, _CHUNK_BYTES // step_bytes)
         group.create_dataset(
             name,
             shape=(0, *values.shape[1:]),
@@ -231,13 +233,24 @@ def _append_steps(group: h5py.Group, name: str, values: np.ndarray) -> None:
             chunks=(rows, *values.shape[1:]),
             dtype=values.dtype,
             compression="gzip",
-            compression_opts=1,
+            compression_opts=GZIP_LEVEL,
             shuffle=values.dtype.itemsize > 1,
         )
     array = group[name]
     start = array.shape[0]
     array.resize(start + len(values), axis=0)
-    array[start:] = values
+    if isinstance(values, Packed):
+        _write_chunks(array, start, values)
+    else:
+        array[start:] = values
+
+
+def _write_chunks(array: h5py.Dataset, start: int, values: Packed) -> None:
+    if start % values.rows or array.chunks[0] != values.rows or array.shuffle:
+        raise ValueError(f"chunks of {values.rows} entries do not fit {array.name} at {start}")
+    for number, chunk in enumerate(values.chunks):
+        place = (start + number * values.rows, *(0 for _ in values.shape[1:]))
+        array.id.write_direct_chunk(place, chunk)
 
 
 def _write(

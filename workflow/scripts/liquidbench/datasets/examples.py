@@ -58,7 +58,7 @@ def nmnist_example(manifest: Manifest, settings: nmnist.Settings) -> dict[str, A
         "x": events.x,
         "y": events.y,
         "polarity": events.polarity,
-        "time": events.time,
+        "time": events.time.astype(np.int64),
         "label": _DIGIT,
         "id": f"train/{_DIGIT}/{PurePosixPath(name).stem}",
     }

@@ -8,13 +8,15 @@ its digit.
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
+from isal import isal_zlib
 
 from liquidbench.datasets.archives import Members, open_members
 from liquidbench.datasets.cache import CacheWriter, Sequences
 from liquidbench.datasets.manifest import Manifest
+from liquidbench.datasets.packing import GZIP_LEVEL, Packed
 from liquidbench.datasets.preparation import cache_attributes, check_choice, check_count
 from liquidbench.datasets.splits import balanced_subset
 from liquidbench.datasets.workers import blocks_of, map_members
@@ -23,11 +25,16 @@ from liquidbench.errors import InputError
 SIDE = 34
 """Pixels of the camera's window in each direction."""
 
-_EVENT_BYTES = 5
+# The last four bytes of an event as one number: 8 bits of y, one of polarity, 23 of time.
+_EVENT = np.dtype(
+    {"names": ["x", "rest"], "formats": ["u1", ">u4"], "offsets": [0, 1], "itemsize": 5}
+)
+_TIME = (1 << 23) - 1
 _OVERFLOW_Y = 240
 _OVERFLOW_MICROSECONDS = 1 << 13
 _LARGEST_COUNT = np.iinfo(np.uint8).max
-_BLOCK = 256
+# Recordings of a chunk of the cache, and chunks that a worker process makes at once.
+_CHUNK, _CHUNKS = 64, 4
 _DIGITS = tuple(str(digit) for digit in range(10))
 
 
@@ -62,7 +69,7 @@ class Events:
     Attributes:
         x, y: (events,), uint8, 0 to 33.
         polarity: (events,), uint8, 0 = OFF, 1 = ON.
-        time: (events,), int64, microseconds.
+        time: (events,), uint32, or int64 where overflow events count; microseconds.
         outside: number of events left out because x or y is 34 or more.
     """
 
@@ -84,23 +91,23 @@ def decode_events(content: bytes, overflow_events: str, where: str) -> Events:
     Raises:
         InputError: the length is no multiple of 5 bytes.
     """
-    if len(content) % _EVENT_BYTES:
-        problem = f"{len(content)} bytes, not a multiple of {_EVENT_BYTES}: the file is truncated"
+    if len(content) % _EVENT.itemsize:
+        problem = (
+            f"{len(content)} bytes, not a multiple of {_EVENT.itemsize}: the file is truncated"
+        )
         raise InputError(where, problem, "Fetch the data set again")
-    raw = np.frombuffer(content, dtype=np.uint8).reshape(-1, _EVENT_BYTES)
-    x, y = raw[:, 0], raw[:, 1]
-    high, middle, low = raw[:, 2:].T.astype(np.int64)
-    time = (high & 0x7F) << 16 | middle << 8 | low
+    raw = np.frombuffer(content, dtype=_EVENT)
+    x, rest = raw["x"], raw["rest"].astype(np.uint32)
+    y, time = (rest >> 24).astype(np.uint8), rest & _TIME
+    polarity = (rest >> 23).astype(np.uint8) & 1
     if overflow_events == "timestamp":
-        time += _OVERFLOW_MICROSECONDS * np.cumsum(y == _OVERFLOW_Y)
+        time = time + _OVERFLOW_MICROSECONDS * np.cumsum(y == _OVERFLOW_Y, dtype=np.int64)
+    # Nearly all recordings lie inside as a whole, and need no copies.
+    if max(x.max(initial=0), y.max(initial=0)) < SIDE:
+        return Events(x, y, polarity, time, outside=0)
     inside = (x < SIDE) & (y < SIDE)
-    return Events(
-        x=x[inside],
-        y=y[inside],
-        polarity=(raw[:, 2] >> 7)[inside],
-        time=time[inside],
-        outside=len(raw) - int(inside.sum()),
-    )
+    outside = len(raw) - int(inside.sum())
+    return Events(x[inside], y[inside], polarity[inside], time[inside], outside)
 
 
 def bin_events(events: Events, bins: int) -> tuple[np.ndarray, float]:
@@ -119,9 +126,11 @@ def bin_events(events: Events, bins: int) -> tuple[np.ndarray, float]:
         return np.zeros(shape, dtype=np.int64), 0.0
     since = events.time - events.time.min()
     span = int(since.max())
+    # 32 bits wherever they hold all products, which halves the time.
+    since = since.astype(np.uint32 if span * bins < 1 << 32 else np.int64, copy=False)
     bin_ = np.minimum(since * bins // max(span, 1), bins - 1)
-    cell = np.ravel_multi_index((bin_, events.polarity, events.y, events.x), shape)
-    return np.bincount(cell, minlength=int(np.prod(shape))).reshape(shape), span / bins
+    cell = ((bin_ * 2 + events.polarity) * SIDE + events.y) * SIDE + events.x
+    return np.bincount(cell, minlength=bins * 2 * SIDE * SIDE).reshape(shape), span / bins
 
 
 def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: int) -> None:
@@ -148,8 +157,8 @@ def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: 
     with CacheWriter(cache, attributes) as writer:
         for split, limit in limits.items():
             path = manifest.file(split).path
-            blocks = blocks_of(list_recordings(path, limit), _BLOCK)
-            read = partial(_read_block, split=split, settings=settings)
+            blocks = blocks_of(list_recordings(path, limit), _CHUNK * _CHUNKS)
+            read = partial(_read_block, split=split, settings=settings, chunk=_CHUNK)
             for block, tallies in map_members(path, read, blocks, threads):
                 writer.append(split, block)
                 for name, amount in tallies.items():
@@ -166,7 +175,7 @@ def list_recordings(path: Path, limit: int | None) -> list[str]:
         names = [name for name in members.names if name.endswith(".bin")]
     digits = []
     for name in names:
-        digit = PurePosixPath(name).parent.name
+        digit, _ = _digit_and_stem(name)
         if digit not in _DIGITS:
             problem = f"lies in the folder {digit!r}, expected a digit, as in Train/0/00002.bin"
             raise InputError(f"{path}, member {name!r}", problem, "Move or remove it")
@@ -179,25 +188,40 @@ def list_recordings(path: Path, limit: int | None) -> list[str]:
 
 
 def _read_block(
-    members: Members, names: list[str], *, split: str, settings: Settings
+    members: Members, names: list[str], *, split: str, settings: Settings, chunk: int
 ) -> tuple[Sequences, dict[str, int]]:
-    inputs = np.zeros((len(names), settings.bins, 2, SIDE, SIDE), dtype=np.uint8)
+    shape = (settings.bins, 2, SIDE, SIDE)
+    inputs = np.empty((chunk, *shape), dtype=np.uint8)
     elapsed = np.zeros((len(names), settings.bins), dtype=np.float32)
-    clipped = outside = 0
+    chunks, clipped, outside = [], 0, 0
     for index, name in enumerate(names):
         where = f"{members.path}, member {name!r}"
         events = decode_events(members.read(name), settings.overflow_events, where)
         counts, width = bin_events(events, settings.bins)
-        inputs[index] = np.minimum(counts, _LARGEST_COUNT)
+        if counts.max() > _LARGEST_COUNT:
+            clipped += int((counts > _LARGEST_COUNT).sum())
+            counts = np.minimum(counts, _LARGEST_COUNT)
+        place = index % chunk
+        inputs[place] = counts
         elapsed[index, 1:] = width
-        clipped += int((counts > _LARGEST_COUNT).sum())
         outside += events.outside
-    parts = [PurePosixPath(name) for name in names]
+        if place == chunk - 1 or index == len(names) - 1:
+            inputs[place + 1 :] = 0
+            # zlib's own format, in a quarter of its time.
+            chunks.append(isal_zlib.compress(inputs.data, GZIP_LEVEL))
+    steps = len(names) * settings.bins
+    labels = [_digit_and_stem(name) for name in names]
     block = Sequences(
-        inputs=inputs.reshape(-1, 2, SIDE, SIDE),
+        inputs=Packed(tuple(chunks), chunk * settings.bins, (steps, *shape[1:]), inputs.dtype),
         elapsed=elapsed.reshape(-1),
         offsets=np.arange(len(names) + 1, dtype=np.int64) * settings.bins,
-        targets=np.array([int(part.parent.name) for part in parts], dtype=np.int64),
-        ids=np.array([f"{split}/{part.parent.name}/{part.stem}" for part in parts]),
+        targets=np.array([int(digit) for digit, _ in labels], dtype=np.int64),
+        ids=np.array([f"{split}/{digit}/{stem}" for digit, stem in labels]),
     )
     return block, {"clipped_counts": clipped, "events_outside": outside}
+
+
+def _digit_and_stem(name: str) -> tuple[str, str]:
+    """``Train/0/00002.bin`` to ("0", "00002"). A hundred thousand names are too many for `PurePosixPath`."""
+    folder, _, file = name.rpartition("/")
+    return folder.rpartition("/")[2], file.removesuffix(".bin")

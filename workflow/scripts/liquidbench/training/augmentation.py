@@ -31,21 +31,21 @@ class Augmentation:
         """Distort a batch of lines.
 
         Args:
-            columns: (batch, width, height) float32 in [-1, 1], -1 is black. Randomness is torch's own.
+            columns: (batch, width, height) float32 in [-1, 1], -1 is black. Randomness is torch's own, and
+                drawn on the processor: the same on every device.
 
         Returns:
             The same shape and range.
         """
         batch, width, height = columns.shape
         images = columns.transpose(1, 2).unsqueeze(1)
-        grid = functional.affine_grid(
-            self._inverse_maps(batch, width / height), list(images.shape), align_corners=False
-        )
+        maps = self._inverse_maps(batch, width / height).to(columns.device)
+        grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
         images = functional.grid_sample(
             images, grid, mode="bilinear", padding_mode="border", align_corners=False
         )
         factor = 1.0 + self.brightness * (2.0 * torch.rand(batch, 1, 1, 1) - 1.0)
-        images = ((images + 1.0) * factor - 1.0).clamp(-1.0, 1.0)
+        images = images.add_(1.0).mul_(factor.to(columns.device)).sub_(1.0).clamp_(-1.0, 1.0)
         return images.squeeze(1).transpose(1, 2)
 
     def _inverse_maps(self, batch: int, aspect: float) -> Tensor:

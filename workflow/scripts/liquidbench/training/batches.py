@@ -9,7 +9,8 @@ from torch import Tensor
 
 from liquidbench.datasets.cache import Sequences
 
-Transform = Callable[[np.ndarray], Tensor]
+Transform = Callable[[Tensor], Tensor]
+"""Stored values on the device, which it may overwrite, to float32 of the same shape."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +40,29 @@ def make_batch(
     Args:
         sequences: the split.
         indices: (batch,) which examples.
-        transform: stored values, (batch, time, *features), to float32 on the same shape.
-        device: where the batch goes.
+        transform: stored values, (batch, time, *features), to float32 of the same shape.
+        device: where the batch goes, as stored: event counts and images are a quarter of their float32.
         kept: (all steps of the split,) bool: steps that are False are multiplied by zero after the transform.
     """
     starts = sequences.offsets[indices]
     lengths = sequences.offsets[indices + 1] - starts
-    time = int(lengths.max())
-    valid = np.arange(time) < lengths[:, None]
-    # Padding reads the first step of its own sequence, and is put to zero below.
-    where = starts[:, None] + np.where(valid, np.arange(time), 0)
-    steps = transform(sequences.inputs[where])
-    mask = valid if kept is None else valid & kept[where]
-    if not mask.all():
-        steps = steps * torch.from_numpy(mask).reshape(mask.shape + (1,) * (steps.dim() - 2))
+    time = np.arange(lengths.max())
+    where = starts[:, None] + time
+    valid = None
+    if lengths.min() < len(time):
+        valid = time < lengths[:, None]
+        # Padding reads the first step of its own sequence, and is put to zero below.
+        where = np.where(valid, where, starts[:, None])
+    steps = transform(torch.from_numpy(sequences.inputs[where]).to(device))
+    mask = valid
+    if kept is not None:
+        mask = kept[where] if valid is None else valid & kept[where]
+    if mask is not None:
+        shape = mask.shape + (1,) * (steps.dim() - 2)
+        steps = steps.mul_(torch.from_numpy(mask).to(device).view(shape))
     return Batch(
-        steps=steps.to(device),
-        lengths=None if valid.all() else torch.from_numpy(lengths).to(device),
+        steps=steps,
+        lengths=None if valid is None else torch.from_numpy(lengths).to(device),
         targets=_targets(sequences, indices, device),
         indices=indices,
     )

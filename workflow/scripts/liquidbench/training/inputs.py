@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from liquidbench.datasets.cache import (
@@ -80,19 +79,19 @@ def _splits(
     return everything.subset(train), everything.subset(test)
 
 
-def log_counts(counts: np.ndarray) -> Tensor:
+def log_counts(counts: Tensor) -> Tensor:
     """Event counts to log(1 + count), float32 (the paper's section II-F)."""
-    return torch.log1p(torch.from_numpy(counts).float())
+    return counts.float().log1p_()
 
 
-def grey_to_unit(columns: np.ndarray) -> Tensor:
+def grey_to_unit(columns: Tensor) -> Tensor:
     """Grey values 0..255 to -1..1, float32."""
-    return torch.from_numpy(columns).float().div_(127.5).sub_(1.0)
+    return columns.float().div_(127.5).sub_(1.0)
 
 
-def as_stored(values: np.ndarray) -> Tensor:
+def as_stored(values: Tensor) -> Tensor:
     """Values that need nothing more, float32."""
-    return torch.from_numpy(values)
+    return values
 
 
 TRANSFORMS: dict[str, Transform] = {

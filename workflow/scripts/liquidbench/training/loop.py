@@ -92,7 +92,7 @@ def training_batches(
     transform = data.transform
     if data.augment is not None:
 
-        def transform(values: np.ndarray) -> torch.Tensor:
+        def transform(values: torch.Tensor) -> torch.Tensor:
             return data.augment(data.transform(values))
 
     pool = settings.get("length_pool_batches", 1)
