@@ -20,7 +20,8 @@ find_python() {
     local candidate
     for candidate in ${PYTHON:+"$PYTHON"} python3 python3.13 python3.12 python3.11; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            echo "$candidate"
+            # What it is based on, if it is itself of a virtual environment: of .venv, say, about to be deleted.
+            "$candidate" -c 'import sys; print(sys._base_executable)'
             return
         fi
         # A Python asked for by name is not silently replaced by another one.

@@ -279,6 +279,7 @@ FAKE_PYTHON = """#!/bin/bash
 here=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 if [[ $1 == -c && $2 == *version_info* ]]; then exit "${TOO_OLD:-0}"; fi
 if [[ $1 == -c && $2 == *ensurepip* ]]; then exit "${NO_VENV:-0}"; fi
+if [[ $1 == -c && $2 == *_base_executable* ]]; then echo "${BASE:-$here}"; fi
 if [[ $1 == --version ]]; then echo "Python 3.10.1"; fi
 if [[ "$1 $2" == "-m venv" ]]; then mkdir -p "$3/bin"; cp "$here" "$3/bin/python"; fi
 if [[ "$1 $2" == "-m pip" ]]; then echo "pip $*" >> "$CALLS"; exit "${PIP_FAILS:-0}"; fi
@@ -316,6 +317,14 @@ def test_set_up_installs_once_and_again_for_another_lock(setup) -> None:
     write(setup.folder / "requirements/requirements.lock", "numpy==2.4.7\n")
     result, installs = setup()
     assert (result.returncode, installs) == (0, 1)
+
+
+def test_set_up_survives_that_its_own_python_is_the_first_on_the_path(setup, tmp_path) -> None:
+    setup()
+    write(setup.folder / "requirements/requirements.lock", "numpy==2.4.7\n")
+    own, base = str(setup.folder / ".venv/bin/python"), str(tmp_path / "fake python")
+    result, installs = setup(PYTHON=own, BASE=base)
+    assert (result.returncode, installs) == (0, 1), result.stderr
 
 
 def test_interrupted_set_up_is_not_taken_for_a_finished_one(setup) -> None:

@@ -10,6 +10,7 @@ from liquidbench.evaluation.corruptions import kept_steps
 from liquidbench.models.encoders import ENCODERS
 from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training import loop, stress
+from liquidbench.training import inputs
 from liquidbench.training.inputs import RunData
 from liquidbench.training.tasks import ClassificationTask
 from test_training import drawings, settings
@@ -48,7 +49,7 @@ def a_run(encoder: str, pooling: str = "mean") -> tuple[SequenceModel, RunData, 
     # So that a zero step has features of its own.
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    return model.eval(), RunData(ATTRIBUTES, test, test, torch.from_numpy, None, None), run
+    return model.eval(), RunData(ATTRIBUTES, test, test, inputs.as_stored, None, None), run
 
 
 def masks_of(data: RunData) -> list[np.ndarray]:
