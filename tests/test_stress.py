@@ -9,8 +9,7 @@ import torch
 from liquidbench.evaluation.corruptions import kept_steps
 from liquidbench.models.encoders import ENCODERS
 from liquidbench.models.sequence_model import SequenceModel
-from liquidbench.training import loop, stress
-from liquidbench.training import inputs
+from liquidbench.training import inputs, loop, stress
 from liquidbench.training.inputs import RunData
 from liquidbench.training.tasks import ClassificationTask
 from test_training import drawings, settings
