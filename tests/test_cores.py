@@ -81,9 +81,9 @@ def test_cores_without_a_choice_of_code_take_none():
 
 
 def test_an_option_that_a_core_does_not_have_is_refused():
-    with pytest.raises(InputError, match="configuration of the core 'lstm'.*mode"):
+    with pytest.raises(InputError, match=r"configuration of the core 'lstm'.*mode"):
         model({"name": "lstm", "mode": "pure"})
-    with pytest.raises(InputError, match="configuration of the core 'cfc'.*needs outputs"):
+    with pytest.raises(InputError, match=r"configuration of the core 'cfc'.*needs outputs"):
         model({"name": "cfc", "wiring": "ncp"})
 
 
