@@ -48,7 +48,7 @@ class SequenceModel(nn.Module):
             lengths: (batch,) int64 valid steps, or None: all.
 
         Returns:
-            (batch, outputs); without pooling (batch, time / encoder.time_stride, outputs).
+            (batch, outputs); without pooling (batch, time / encoder.time_stride, outputs). Never bfloat16.
         """
         return self.answer(self.encoder(steps), elapsed, lengths)
 
@@ -65,7 +65,9 @@ class SequenceModel(nn.Module):
             if lengths is not None:
                 lengths = lengths // self.encoder.time_stride
         states = self.core(features, elapsed, lengths)
-        return self.head(pool(states, lengths, self.pooling))
+        logits = self.head(pool(states, lengths, self.pooling))
+        # Under autocast: losses and probabilities are not for bfloat16.
+        return logits.float() if logits.dtype == torch.bfloat16 else logits
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters in all and of each part."""
