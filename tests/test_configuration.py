@@ -117,6 +117,7 @@ def test_an_unknown_key_is_named_with_the_keys_that_are_allowed(
         ("protocols.released.nmnist.training.learning_rate", "1e-3", "'number'"),
         ("protocols.released.nmnist.training.learning_rate", -0.1, "minimum of 0"),
         ("protocols.released.nmnist.training.learning_rate", None, "'number'"),
+        ("datasets.nmnist.training.precision", "float16", "'float32', 'bfloat16'"),
         ("datasets.nmnist", None, "'object'"),
     ],
 )

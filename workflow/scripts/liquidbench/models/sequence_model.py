@@ -61,7 +61,7 @@ class SequenceModel(nn.Module):
             lengths: (batch,) int64 valid steps, or None: all.
 
         Returns:
-            (batch, outputs); without pooling (batch, time / encoder.time_stride, outputs).
+            (batch, outputs); without pooling (batch, time / encoder.time_stride, outputs). Never bfloat16.
         """
         return self.answer(self.encoder(steps), elapsed, lengths)
 
@@ -80,7 +80,9 @@ class SequenceModel(nn.Module):
         # Where the mean takes in the padding, the core has to go on through it.
         valid = None if self.pooling == "mean_with_padding" else lengths
         states = self.core(features, elapsed, valid)
-        return self.head(self.core.readout(pool(states, lengths, self.pooling)))
+        logits = self.head(self.core.readout(pool(states, lengths, self.pooling)))
+        # Under autocast: losses and probabilities are not for bfloat16.
+        return logits.float() if logits.dtype == torch.bfloat16 else logits
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters in all and of each part."""

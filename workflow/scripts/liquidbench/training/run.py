@@ -20,6 +20,7 @@ from liquidbench.training import inputs
 from liquidbench.training.batches import make_batch
 from liquidbench.training.device import keep_freed_memory, make_deterministic
 from liquidbench.training.loop import Epoch, evaluate, train
+from liquidbench.training.precision import precision_of
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
 from liquidbench.training.tasks import Task, task_of
 
@@ -88,7 +89,7 @@ def train_run(
     }
     write_json(
         out / "provenance.json",
-        environment(device)
+        environment(device, precision_of(training))
         | {
             "seconds": seconds,
             "peak_memory_bytes": peak_memory_bytes(device),
