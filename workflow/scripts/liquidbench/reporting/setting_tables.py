@@ -18,6 +18,7 @@ FURTHER_FACTS = {
     "device": "Device",
     "threads": "Threads",
     "deterministic": "Deterministic",
+    "precision": "Precision",
     "core_implementation": "Core implementation",
 }
 

@@ -14,6 +14,7 @@ from liquidbench.evaluation.metrics import Figures
 from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training.batches import Batch, by_length, make_batch, mixed, shuffled
 from liquidbench.training.inputs import RunData
+from liquidbench.training.precision import computing_in_precision
 from liquidbench.training.schedules import make_optimizer, make_schedule
 from liquidbench.training.tasks import Task
 
@@ -59,7 +60,8 @@ def train(
         model.train()
         losses, correct = [], 0
         for batch in training_batches(data, settings, order, device):
-            logits = model(batch.steps, None, batch.lengths)
+            with computing_in_precision(settings, device):
+                logits = model(batch.steps, None, batch.lengths)
             loss = task.loss(logits, batch)
             optimizer.zero_grad()
             loss.backward()
@@ -118,7 +120,8 @@ def evaluate(
     answers, indices, losses = [], [], []
     for chosen in evaluation_order(model, sequences, settings):
         batch = make_batch(sequences, chosen, data.transform, device)
-        logits = model(batch.steps, None, batch.lengths)
+        with computing_in_precision(settings, device):
+            logits = model(batch.steps, None, batch.lengths)
         answers.append(task.read(logits))
         losses.append((task.loss(logits, batch), len(chosen)))
         indices.append(chosen)

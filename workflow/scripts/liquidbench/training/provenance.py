@@ -19,11 +19,12 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Versions and hardware.
+def environment(device: torch.device, precision: str) -> dict[str, Any]:
+    """Versions, hardware, and how the run computes.
 
     Args:
         device: where the run computes.
+        precision: of its model's forward pass.
     """
     return {
         "versions": {"python": platform.python_version()}
@@ -43,7 +44,7 @@ def environment(device: torch.device) -> dict[str, Any]:
             if torch.is_deterministic_algorithms_warn_only_enabled()
             else torch.are_deterministic_algorithms_enabled()
         ),
-        "precision": "float32",
+        "precision": precision,
     }
 
 

@@ -14,6 +14,7 @@ from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training.batches import make_batch
 from liquidbench.training.inputs import RunData
 from liquidbench.training.loop import evaluation_order, in_order
+from liquidbench.training.precision import computing_in_precision
 from liquidbench.training.tasks import Task
 
 
@@ -84,6 +85,7 @@ def answers_to_zeroed_steps(
     """What a model says of the test split under each mask, in one pass over the data.
 
     Args:
+        training: the run's training settings.
         masks: each (steps of the split,) bool; steps that are False are zeroed.
 
     Returns:
@@ -93,11 +95,12 @@ def answers_to_zeroed_steps(
     indices = list(evaluation_order(model, data.test, training))
     for chosen in indices:
         batch = make_batch(data.test, chosen, data.transform, device)
-        features_under = _zeroing(model.encoder, batch.steps)
-        for answers, kept in zip(said, masks, strict=True):
-            mask = padded(kept, data.test, chosen)
-            features = features_under(torch.from_numpy(mask).to(device))
-            answers.append(task.read(model.answer(features, None, batch.lengths)))
+        with computing_in_precision(training, device):
+            features_under = _zeroing(model.encoder, batch.steps)
+            for answers, kept in zip(said, masks, strict=True):
+                mask = padded(kept, data.test, chosen)
+                features = features_under(torch.from_numpy(mask).to(device))
+                answers.append(task.read(model.answer(features, None, batch.lengths)))
     return [in_order(answers, indices) for answers in said]
 
 

@@ -85,13 +85,14 @@ def build() -> Path:
         BuildError: no compiler, no folder to write to, or the compiler's first error.
     """
     compiler = find_compiler()
-    flags = [*_FLAGS, *_processor_flags()]
-    digest = hashlib.sha256("\0".join([*compiler, *flags, _version_of(compiler)]).encode())
+    flags, openmp = [*_FLAGS, *_processor_flags()], _openmp()
+    made_by = [*compiler, *flags, Path(openmp[0]).name, _version_of(compiler)]
+    digest = hashlib.sha256("\0".join(made_by).encode())
     for name in _SOURCES:
         digest.update((_HERE / name).read_bytes())
     target = cache_folder() / f"cfc-{digest.hexdigest()[:24]}.so"
     if not target.exists():
-        _compile([*compiler, *flags], target)
+        _compile([*compiler, *flags], openmp, target)
     return target
 
 
@@ -129,13 +130,13 @@ def cache_folder() -> Path:
     return folder
 
 
-def _compile(command: list[str], target: Path) -> None:
+def _compile(command: list[str], openmp: list[str], target: Path) -> None:
     try:
         # Beside the target, so that the rename is atomic: jobs that build at once do not see half a file.
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             compiled, linked = Path(folder, "sweep.o"), Path(folder, "sweep.so")
             _run([*command, "-c", str(_HERE / "sweep.cpp"), "-o", str(compiled)])
-            _run([*command[:1], "-shared", str(compiled), *_openmp(), "-o", str(linked)])
+            _run([*command[:1], "-shared", str(compiled), *openmp, "-o", str(linked)])
             linked.replace(target)
     except OSError as error:
         raise BuildError(f"{target.parent} cannot be written ({error})") from None
@@ -169,12 +170,15 @@ def _processor_flags() -> list[str]:
 
 
 def _openmp() -> list[str]:
-    """The OpenMP library that torch has loaded: with one of its own, this one's threads would fight torch's."""
+    """The OpenMP library that torch has loaded: with another one, this library's threads would fight torch's.
+
+    Wheels bring libraries of their own, scikit-learn's among them, so what lies beside torch's comes first.
+    """
     maps = Path("/proc/self/maps")
     if maps.exists():
         loaded = {line.split()[-1] for line in maps.read_text().splitlines() if ".so" in line}
-        for name in ("libgomp", "libomp", "libiomp5"):
-            for path in sorted(loaded):
-                if Path(path).name.startswith(name):
-                    return [path]
+        beside_torch = str(Path(torch.__file__).resolve().parent)
+        for path in sorted(loaded, key=lambda path: (not path.startswith(beside_torch), path)):
+            if Path(path).name.startswith(("libgomp", "libomp", "libiomp5")):
+                return [path]
     return ["-fopenmp"]
