@@ -24,6 +24,8 @@ from liquidbench.errors import InputError
 
 SIDE = 34
 """Pixels of the camera's window in each direction."""
+GROUP = 32
+"""Recordings counted together: enough to outweigh the calls, few enough for the processor's cache."""
 
 # The last four bytes of an event as one number: 8 bits of y, one of polarity, 23 of time.
 _EVENT = np.dtype(
@@ -35,8 +37,6 @@ _OVERFLOW_MICROSECONDS = 1 << 13
 _LARGEST_COUNT = np.iinfo(np.uint8).max
 # Recordings of a chunk of the cache, and chunks that a worker process makes at once.
 _CHUNK, _CHUNKS = 64, 4
-# Recordings counted together: enough to outweigh the calls, few enough for the processor's cache.
-_GROUP = 16
 _DIGITS = tuple(str(digit) for digit in range(10))
 
 
@@ -194,11 +194,11 @@ def _count_ordinary(contents: list[bytes], bins: int) -> tuple[np.ndarray, np.nd
     ends = np.cumsum(sizes // _EVENT.itemsize)
     starts = np.append(0, ends[:-1])
     raw = np.frombuffer(b"".join(contents), dtype=_EVENT)
-    rest, x = raw["rest"].astype(np.uint32), raw["x"].astype(np.uint32)
+    rest, x = raw["rest"].astype(np.uint32), raw["x"].astype(np.uint16)
     time = rest & _TIME
     falls = time[1:] < time[:-1]
     falls[starts[1:] - 1] = False
-    row = np.right_shift(rest, 23, out=rest)  # 2 y + polarity
+    row = np.right_shift(rest, 23, out=rest).astype(np.uint16)  # 2 y + polarity
     if falls.any() or x.max() >= SIDE or row.max() >= 2 * SIDE:
         return None
     # In order of time, a bin is a slice. Its first event is at least this long after the first of all.
@@ -287,8 +287,8 @@ def _read_block(
     chunks, clipped, outside = [], 0, 0
     for start in range(0, len(names), chunk):
         end = min(start + chunk, len(names))
-        for begin in range(start, end, _GROUP):
-            group = names[begin : min(begin + _GROUP, end)]
+        for begin in range(start, end, GROUP):
+            group = names[begin : min(begin + GROUP, end)]
             where = [f"{members.path}, member {name!r}" for name in group]
             frames = count_recordings([members.read(name) for name in group], settings, where)
             inputs[begin - start : begin - start + len(group)] = frames.counts
