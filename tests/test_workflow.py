@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,8 +17,9 @@ from fake_study import run_folder, run_item, write_study
 from liquidbench.datasets.cache import read_attributes, read_split
 from liquidbench.datasets.synthetic import nmnist, physionet, quickdraw
 from liquidbench.datasets.synthetic.raw_files import write_manifest
+from liquidbench.environments import reach
 from liquidbench.files import sha256_of_file
-from workflow_helpers import copy_project, job_counts, snakemake, wildcards_of
+from workflow_helpers import PROJECT, copy_project, job_counts, snakemake, wildcards_of
 
 REPORT = {"summary": 1, "tables": 1, "figures": 1}
 STUDY = {"fetch": 4, "prepare": 4, "train": 13, "stress": 4, "all": 1, **REPORT}
@@ -125,6 +128,50 @@ def test_a_misspelt_key_is_one_clear_line(project):
     told = [line for line in result.stdout.splitlines() if "modles" in line]
     assert len(told) == 1
     assert "datasets.nmnist: unknown key modles. Allowed here: source, protocol, models" in told[0]
+
+
+# What is loaded: a plan must come at once, and a stage must run in its own environment.
+
+LOADED = {"PYTHONPROFILEIMPORTTIME": "1"}
+
+
+def packages_in(report: str) -> set[str]:
+    """The top-level names of all modules in Python's report on imports."""
+    names = re.findall(r"^import time: +\d+ \| +\d+ \| +(\w+)", report, re.MULTILINE)
+    assert "encodings" in names
+    return set(names)
+
+
+def test_a_dry_run_loads_no_package_of_the_stages(project, tmp_path):
+    stages = reach(sorted((PROJECT / "workflow/scripts").glob("*.py"))).imports.keys()
+    assert {"torch", "h5py", "numpy", "pandas", "matplotlib", "sklearn", "pyarrow"} <= stages
+    # Whatever Snakemake loads for any workflow is its own affair.
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "Snakefile").write_text("rule all:\n    output: 'x'\n    shell: 'touch {output}'\n")
+    plans = [snakemake(folder, "-n", **LOADED) for folder in (project, other)]
+    assert [plan.returncode for plan in plans] == [0, 0], plans[0].stdout
+    ours, trivial = (packages_in(plan.stdout) for plan in plans)
+    assert "liquidbench" in ours - trivial
+    # The configuration is read and checked.
+    assert (ours - trivial) & stages <= {"yaml", "jsonschema"}
+
+
+@pytest.mark.parametrize("dataset", ["nmnist", "quickdraw", "physionet"])
+def test_preparing_loads_no_package_of_training_or_reporting(dataset, tmp_path):
+    generate, options = RAW_FILES[dataset]
+    manifest = tmp_path / "raw/manifest.json"
+    write_manifest(manifest, dataset, generate(options, manifest.parent))
+    settings = {"categories": options["categories"]} if dataset == "quickdraw" else {}
+    command = [sys.executable, PROJECT / "workflow/scripts/prepare.py", "--dataset", dataset]
+    command += ["--manifest", manifest, "--settings", json.dumps(settings)]
+    command += ["--cache", tmp_path / "cache.h5", "--examples", tmp_path / "examples.npz"]
+    result = subprocess.run(command, env=os.environ | LOADED, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    loaded = packages_in(result.stderr)
+    assert "h5py" in loaded
+    unneeded = {"torch", "ncps", "pandas", "matplotlib", "sklearn", "scipy", "snakemake"}
+    assert loaded & unneeded == set()
 
 
 # Tables and figures from what the runs left behind.
