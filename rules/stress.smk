@@ -17,8 +17,9 @@ rule stress:
     threads: config["threads"]["train"]
     resources:
         gpu=GPUS_PER_JOB,
-        # Not a parameter: naming the device that would have been taken anyway must not repeat a training.
+        # Not parameters: naming what would have been taken anyway must not repeat a training.
         device=config["device"],
+        core_implementation=config["core_implementation"],
         mem_mb=8000,
         runtime=120,
     params:
@@ -31,4 +32,5 @@ rule stress:
     shell:
         "python {params.script:q} --cache {input.cache:q} --run {params.run:q}"
         " --settings {params.settings:q} --device {resources.device} --threads {threads}"
+        " --core-implementation {resources.core_implementation}"
         " --out {output:q} 2>&1 | tee {log:q}"

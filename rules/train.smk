@@ -15,8 +15,9 @@ rule train:
     threads: config["threads"]["train"]
     resources:
         gpu=GPUS_PER_JOB,
-        # Not a parameter: naming the device that would have been taken anyway must not repeat a training.
+        # Not parameters: naming what would have been taken anyway must not repeat a training.
         device=config["device"],
+        core_implementation=config["core_implementation"],
         mem_mb=8000,
         runtime=720,
     params:
@@ -28,4 +29,5 @@ rule train:
         "python {params.script:q} --cache {input:q} --dataset {wildcards.dataset}"
         " --protocol {wildcards.protocol} --model {wildcards.model} --seed {wildcards.seed}"
         " --settings {params.settings:q} --device {resources.device} --threads {threads}"
+        " --core-implementation {resources.core_implementation}"
         " --out {params.directory:q} 2>&1 | tee {log:q}"

@@ -104,6 +104,7 @@ def write_run(results: Path, item: dict, *, synthetic: bool = False, **figures) 
                 "gradient_clip": None,
             },
         },
+        "core_implementation": "plain",
         "cache_sha256": "c" * 64,
         "code_sha256": "d" * 64,
     }
@@ -124,7 +125,6 @@ def write_run(results: Path, item: dict, *, synthetic: bool = False, **figures) 
         "peak_memory_bytes": {"process": 500 * 2**20, "gpu": None},
         "started": "2026-01-01T00:00:00Z",
         "finished": "2026-01-01T00:00:12Z",
-        "core_implementation": "plain",
     }
     (folder / "provenance.json").write_text(json.dumps(provenance))
     _write_history(folder, metric, test, item)

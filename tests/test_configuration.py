@@ -72,7 +72,7 @@ def test_the_shipped_configurations_are_valid(overlays):
         ("models.lstm", "unit", "units"),
         ("protocols.released", "quickdrawn", "quickdraw"),
         ("protocols.released.nmnist", "core", "cores"),
-        ("protocols.released.nmnist.cores", "gru", "lstm"),
+        ("protocols.released.nmnist.cores", "mamba", "lstm"),
         ("protocols.released.nmnist.cores.cfc", "layers", "backbone_layers"),
         ("protocols.paper.iam.encoder", "channel", "channels"),
         ("protocols.paper.iam.training", "learning_rat", "learning_rate"),
@@ -110,7 +110,7 @@ def test_an_unknown_key_is_named_with_the_keys_that_are_allowed(
         ("datasets.physionet.training.test_fraction", 1, "maximum of 1"),
         ("datasets.physionet.synthetic.septic_fraction", 1.5, "maximum of 1"),
         ("stress.draws", 0, "minimum of 1"),
-        ("models.lstm.core", "gru", "'lstm', 'cfc'"),
+        ("models.lstm.core", "mamba", "'lstm', 'gru', 'rnn', 'cfc', 'ltc'"),
         ("protocols.released.nmnist.pooling", "max", "'mean', 'mean_with_padding', 'last'"),
         ("protocols.released.nmnist.encoder.name", "cnn", "'frame_cnn'"),
         # What YAML makes of 1e-3, without a point.
@@ -188,12 +188,12 @@ def test_a_wrong_schedule_is_told_what_is_wrong_with_it(study, schedule, told):
     [
         (
             "datasets.nmnist.models",
-            ["lstm", "gru"],
+            ["lstm", "mamba"],
             None,
-            "no model 'gru'",
-            "cfc-128, cfc-256, lstm",
+            "no model 'mamba'",
+            "cfc-128, cfc-256, gru, lstm",
         ),
-        ("stress.models", ["gru"], None, "no model 'gru'", "cfc-128, cfc-256, lstm"),
+        ("stress.models", ["mamba"], None, "no model 'mamba'", "cfc-128, cfc-256, gru, lstm"),
         ("datasets.nmnist.protocol", "realised", None, "'realised' for nmnist", "paper, released"),
         # It exists, but for another data set.
         (

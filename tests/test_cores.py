@@ -1,113 +1,96 @@
-"""Sequence cores against the reference library and against plain slow loops."""
+"""What every core offers, and how a model uses it."""
 
-import numpy as np
 import pytest
 import torch
-from ncps.torch import CfC
+from torch import nn
 
-from liquidbench.models.cores import CfCCore, LSTMCore
+from cfc_helpers import runnable
+from liquidbench.errors import InputError
+from liquidbench.models.cfc import implementations
+from liquidbench.models.cores import CORES
+from liquidbench.models.heads import pool
+from liquidbench.models.sequence_model import SequenceModel, describe
 
 BATCH, TIME, FEATURES, UNITS = 3, 7, 5, 6
 
 
-def _pair(layers: int = 1, projection: bool = True, dtype=torch.float64):
+def model(core: dict, pooling: str = "mean", implementation: str = "auto") -> SequenceModel:
     torch.manual_seed(0)
-    reference = CfC(
-        FEATURES,
-        UNITS,
-        proj_size=UNITS if projection else None,
-        backbone_units=9,
-        backbone_layers=layers,
-    ).to(dtype)
-    ours = CfCCore(FEATURES, UNITS, 9, layers, projection).to(dtype)
-    ours.load_ncps(reference.state_dict())
-    return reference, ours
+    architecture = {
+        "encoder": {"name": "identity"},
+        "core": {"units": UNITS} | core,
+        "pooling": pooling,
+        "head": {"name": "linear"},
+    }
+    return SequenceModel(architecture, (FEATURES,), 2, implementation)
 
 
-@pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("projection", [True, False])
-@pytest.mark.parametrize("timed", [True, False])
-def test_cfc_has_the_numbers_and_gradients_of_ncps(layers, projection, timed):
-    reference, ours = _pair(layers, projection)
-    x = torch.randn(BATCH, TIME, FEATURES, dtype=torch.float64)
-    elapsed = torch.rand(BATCH, TIME, dtype=torch.float64) * 3 if timed else None
-    # The library multiplies a (batch, units) tensor by what it is given: spell the times out for it.
-    spelt = elapsed.unsqueeze(-1).expand(-1, -1, UNITS) if timed else None
-    x_reference, x_ours = x.clone().requires_grad_(), x.clone().requires_grad_()
-    expected = reference(x_reference, timespans=spelt)[0]
-    got = ours(x_ours, elapsed, None)
-    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
-    weights = torch.randn_like(expected)
-    (expected * weights).sum().backward()
-    (got * weights).sum().backward()
-    torch.testing.assert_close(x_ours.grad, x_reference.grad, rtol=1e-10, atol=1e-12)
-    first = reference.rnn_cell.backbone[0].weight.grad
-    torch.testing.assert_close(ours.input_map.weight.grad, first[:, :FEATURES])
-    torch.testing.assert_close(ours.state_map.weight.grad, first[:, FEATURES:])
-    cell = reference.rnn_cell
-    heads = [cell.ff1, cell.ff2, cell.time_a, cell.time_b]
-    torch.testing.assert_close(
-        ours.heads.weight.grad, torch.cat([head.weight.grad for head in heads])
-    )
-
-
-def test_cfc_has_as_many_parameters_as_ncps():
-    reference, ours = _pair(layers=2)
-    count = lambda module: sum(parameter.numel() for parameter in module.parameters())  # noqa: E731
-    assert count(ours) == count(reference)
-
-
-def test_cfc_starts_from_the_same_distribution_of_weights_as_ncps():
-    torch.manual_seed(1)
-    reference, ours = CfC(200, 100, proj_size=100), CfCCore(200, 100, 128, 1, True)
-    first = reference.rnn_cell.backbone[0].weight
-    for expected, got in [
-        (first[:, :200], ours.input_map.weight),
-        (first[:, 200:], ours.state_map.weight),
-        (reference.rnn_cell.ff1.weight, ours.heads.weight[:100]),
-        (reference.rnn_cell.time_b.weight, ours.heads.weight[300:]),
-        (reference.rnn_cell.ff1.bias, ours.heads.bias[:100]),
-        (reference.rnn_cell.backbone[0].bias, ours.input_map.bias),
-        (reference.fc.weight, ours.projection.weight),
-    ]:
-        # Uniform distributions: the largest value tells the bound.
-        assert got.abs().max().item() == pytest.approx(expected.abs().max().item(), rel=0.05)
-        assert got.std().item() == pytest.approx(expected.std().item(), rel=0.15)
-
-
-@pytest.mark.parametrize("core", [CfCCore(FEATURES, UNITS, 9, 1, True), LSTMCore(FEATURES, UNITS)])
-def test_padding_does_not_reach_valid_states(core):
-    x = torch.randn(2, TIME, FEATURES)
+@pytest.mark.parametrize("name", CORES)
+def test_a_core_gives_a_state_per_step_whatever_stands_in_the_padding(name):
+    torch.manual_seed(0)
+    core = CORES[name](FEATURES, UNITS)
+    x, elapsed = torch.randn(2, TIME, FEATURES), torch.rand(2, TIME)
     lengths = torch.tensor([4, TIME])
     other = x.clone()
     other[0, 4:] = 1e3
-    first, second = core(x, None, lengths), core(other, None, lengths)
+    first, second = core(x, elapsed, lengths), core(other, elapsed, lengths)
+    assert first.shape == (2, TIME, core.output_size) == (2, TIME, UNITS)
     torch.testing.assert_close(first[0, :4], second[0, :4])
     torch.testing.assert_close(first[1], second[1])
+    assert isinstance(core.readout, nn.Module) and core.implementation
 
 
-def test_bidirectional_lstm_reads_backwards_from_the_last_valid_step():
-    core = LSTMCore(FEATURES, UNITS, bidirectional=True)
-    x = torch.randn(2, TIME, FEATURES)
-    got = core(x, None, torch.tensor([4, TIME]))
-    alone = core(x[:1, :4], None, None)
-    torch.testing.assert_close(got[0, :4], alone[0])
-    assert got.shape == (2, TIME, 2 * UNITS) and core.output_size == 2 * UNITS
+@pytest.mark.parametrize("name", ["cfc", "ltc"])
+@pytest.mark.parametrize("pooling", ["none", "mean", "mean_with_padding", "last"])
+def test_a_projection_behind_the_pooling_is_a_projection_before_it(name, pooling):
+    made = model({"name": name, "projection": True}, pooling).double()
+    x, lengths = torch.randn(BATCH, TIME, FEATURES).double(), torch.tensor([3, TIME, 1])
+    valid = None if pooling == "mean_with_padding" else lengths
+    projected = made.core.readout(made.core(x, None, valid))
+    expected = made.head(pool(projected, lengths, pooling))
+    got = made(x, None, lengths)
+    if pooling == "none":
+        got, expected = got[lengths == TIME], expected[lengths == TIME]
+    torch.testing.assert_close(got, expected)
+    assert made.parameter_counts()["core"] == sum(p.numel() for p in made.core.parameters())
 
 
-def test_elapsed_times_of_one_are_the_same_as_none():
-    _, ours = _pair()
-    x = torch.randn(BATCH, TIME, FEATURES, dtype=torch.float64)
-    ones = torch.ones(BATCH, TIME)
-    torch.testing.assert_close(ours(x, None, None), ours(x, ones, None))
+@pytest.mark.parametrize("name", CORES)
+def test_the_released_mean_takes_in_states_that_go_on_through_the_padding(name):
+    made = model({"name": name}, "mean_with_padding")
+    x, lengths = torch.randn(BATCH, TIME, FEATURES), torch.tensor([3, TIME, 1])
+    torch.testing.assert_close(made(x, None, lengths), made(x, None, None))
 
 
-def test_elapsed_times_act_per_example_when_batch_equals_units():
-    # The library multiplies along the wrong axis here; one example alone must give the same as in a batch.
-    core = CfCCore(FEATURES, BATCH, 9, 1, False)
-    x, elapsed = torch.randn(BATCH, TIME, FEATURES), torch.rand(BATCH, TIME) * 5
-    together = core(x, elapsed, None)
-    for i in range(BATCH):
-        alone = core(x[i : i + 1], elapsed[i : i + 1], None)
-        torch.testing.assert_close(together[i], alone[0])
-    assert not np.allclose(together.detach(), core(x, None, None).detach())
+@pytest.mark.parametrize("name", implementations.MODULES)
+def test_a_model_s_core_is_computed_by_what_is_asked_for(name):
+    made = model({"name": "cfc"}, implementation=name)
+    x = torch.randn(BATCH, TIME, FEATURES)
+    if name == "triton" and not torch.cuda.is_available():
+        with pytest.raises(InputError, match="triton is asked for, but it"):
+            made(x)
+        return
+    made(x)
+    assert made.core.implementation.startswith(f"own CfC ({runnable(name)})")
+
+
+def test_cores_without_a_choice_of_code_take_none():
+    made = model({"name": "lstm"}, implementation="portable")
+    made(torch.randn(BATCH, TIME, FEATURES))
+    assert made.core.implementation == "torch.nn.LSTM"
+
+
+def test_an_option_that_a_core_does_not_have_is_refused():
+    with pytest.raises(InputError, match=r"configuration of the core 'lstm'.*mode"):
+        model({"name": "lstm", "mode": "pure"})
+    with pytest.raises(InputError, match=r"configuration of the core 'cfc'.*needs outputs"):
+        model({"name": "cfc", "wiring": "ncp"})
+
+
+def test_a_wired_core_is_described_by_its_outputs():
+    wired = {"name": "cfc", "units": 16, "wiring": "ncp", "outputs": 3}
+    made = model(wired)
+    found = describe(made, torch.randn(1, TIME, FEATURES), None)
+    (core,) = [module for module in found["modules"] if module["part"] == "core"]
+    assert core["output_shape"] == ["batch", TIME, 3]
+    assert core["parameters"] == made.parameter_counts()["core"]

@@ -85,7 +85,8 @@ def test_the_keys_of_the_study_stand_with_their_values():
         for row in table_rows(KEYS)
         for cell in [row[{2: 1, 4: 3, 5: 3}.get(len(row), 0)]]
         if re.match(
-            r"`(study|seeds|mirror|device|(paths|threads|datasets|stress)\.[\w.]+)`$", row[0]
+            r"`(study|seeds|mirror|device|core_implementation|(paths|threads|datasets|stress)\.[\w.]+)`$",
+            row[0],
         )
     }
     assert told == leaves(read_yaml("config/config.yaml"))
@@ -124,7 +125,10 @@ def test_the_protocols_stand_with_their_values(title, dataset):
         }
         block = read_yaml("config/protocols.yaml")["protocols"][protocol][dataset]
         known = {key: block[key] for key in ("encoder", "pooling", "head")}
-        known |= {f"cores.{name}": options for name, options in block["cores"].items()}
+        # The page says it once: a GRU has the LSTM's settings.
+        assert block["cores"]["gru"] == block["cores"]["lstm"], protocol
+        cores = {name: options for name, options in block["cores"].items() if name != "gru"}
+        known |= {f"cores.{name}": options for name, options in cores.items()}
         known |= {f"training.{name}": value for name, value in block["training"].items()}
         assert told == known, protocol
 

@@ -314,6 +314,8 @@ def test_an_unknown_pooling_is_refused():
 class RecordingCore(torch.nn.Module):
     """Keeps what it was given; its states are the features."""
 
+    readout = torch.nn.Identity()
+
     def forward(self, features, elapsed, lengths):
         self.elapsed, self.lengths = elapsed, lengths
         return features

@@ -9,6 +9,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 from liquidbench.errors import run_command
 from liquidbench.files import json_object, written_whole
+from liquidbench.models.cfc.implementations import CHOICES
 from liquidbench.training.device import chosen_device
 from liquidbench.training.run import load_run
 from liquidbench.training.stress import stress_rows
@@ -22,12 +23,17 @@ def main() -> None:
     parser.add_argument("--settings", required=True, help="corruptions, rates, draws, mask_seed")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--core-implementation", choices=CHOICES, default="auto")
     parser.add_argument("--out", type=Path, required=True, help="the CSV file to write")
     arguments = parser.parse_args()
     settings = json_object(arguments.settings, "--settings")
     with chosen_device(arguments.device) as device:
         model, data, task, metrics = load_run(
-            arguments.run, arguments.cache, device, arguments.threads
+            arguments.run,
+            arguments.cache,
+            device,
+            arguments.threads,
+            arguments.core_implementation,
         )
         rows = stress_rows(model, data, task, metrics, settings, device)
     with written_whole(arguments.out) as temporary:

@@ -9,6 +9,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 from liquidbench.errors import run_command
 from liquidbench.files import json_object
+from liquidbench.models.cfc.implementations import CHOICES
 from liquidbench.training.device import chosen_device
 from liquidbench.training.run import RunRequest, train_run
 
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--settings", required=True, help="resolved, as JSON")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--core-implementation", choices=CHOICES, default="auto")
     parser.add_argument("--out", type=Path, required=True, help="the run directory")
     arguments = parser.parse_args()
     request = RunRequest(
@@ -35,7 +37,7 @@ def main() -> None:
         cache=arguments.cache,
     )
     with chosen_device(arguments.device) as device:
-        train_run(request, arguments.out, device, arguments.threads)
+        train_run(request, arguments.out, device, arguments.threads, arguments.core_implementation)
 
 
 if __name__ == "__main__":

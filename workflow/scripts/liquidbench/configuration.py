@@ -75,11 +75,12 @@ def _check_names(config: Config, key: str, dataset: str, protocol: str, models: 
                 "config/protocols.yaml",
             )
         core = config["models"][model]["core"]
-        if core not in config["protocols"][protocol][dataset]["cores"]:
+        by_itself = "units" in config["models"][model]
+        if not by_itself and core not in config["protocols"][protocol][dataset]["cores"]:
             raise InputError(
                 f"configuration key {key}.models",
                 f"protocol {protocol} has no settings of the core {core!r} for {dataset}, which model {model} needs",
-                f"Add protocols.{protocol}.{dataset}.cores.{core} in config/protocols.yaml",
+                f"Give the model `units`, or add protocols.{protocol}.{dataset}.cores.{core} in config/protocols.yaml",
             )
 
 
@@ -151,8 +152,8 @@ def runs_by_model(runs: list[Run]) -> list[dict[str, Any]]:
 def run_settings(config: Config, run: Run) -> dict[str, Any]:
     """The resolved settings of one run: what its training job gets to know, and nothing else.
 
-    The model's own keys win over the protocol's core settings; the data set's `training` block wins
-    over the protocol's.
+    The model's own keys win over the protocol's core settings, and a null takes one back; the data set's
+    `training` block wins over the protocol's.
 
     Returns:
         A dictionary with `architecture` (encoder, core, pooling, head), `training` and `dataset`
@@ -171,8 +172,9 @@ def run_settings(config: Config, run: Run) -> dict[str, Any]:
     dataset = config["datasets"][run.dataset]
     protocol = config["protocols"][run.protocol][run.dataset]
     model = config["models"][run.model]
-    core = {"name": model["core"], **protocol["cores"][model["core"]]}
+    core = {"name": model["core"], **protocol["cores"].get(model["core"], {})}
     core |= {key: value for key, value in model.items() if key != "core"}
+    core = {key: value for key, value in core.items() if value is not None}
     settings = {
         "dataset": dataset["prepare"],
         "architecture": {

@@ -19,6 +19,8 @@ import yaml
 from liquidbench.errors import InputError
 
 CHANNELS = ["conda-forge", "nodefaults"]
+# pip installs packages that conda-forge lacks; a compiler is no package of PyPI's. No code imports them.
+_ONLY_CONDA = ("pip", "cxx-compiler")
 # Packages that conda-forge names otherwise than PyPI.
 PYPI_NAMES = {"matplotlib-base": "matplotlib", "pytorch": "torch"}
 
@@ -77,7 +79,8 @@ def read_environment(path: Path) -> Environment:
     if "python" not in pins:
         raise InputError(path, "no Python is named", "Add a line like `- python=3.11`")
     python = pins.pop("python")
-    pins.pop("pip", None)  # It installs packages that conda-forge lacks; no code uses it.
+    for name in _ONLY_CONDA:
+        pins.pop(name, None)
     reasons = re.findall(r"^\s*-\s*([\w.-]+?)\s*=.*# not imported: (.+)$", text, re.MULTILINE)
     not_imported = {normalised(PYPI_NAMES.get(name, name)): why for name, why in reasons}
     return Environment(path.stem, path, python, pins, not_imported)

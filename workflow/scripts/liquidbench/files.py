@@ -88,6 +88,10 @@ def sha256_of_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _sources(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.suffix in (".py", ".cpp", ".hpp"))
+
+
 def sha256_of_code(*parts: str) -> str:
     """The SHA-256 over the source of library parts.
 
@@ -103,7 +107,7 @@ def sha256_of_code(*parts: str) -> str:
         path = root / part
         if not path.exists():
             raise FileNotFoundError(f"liquidbench has no part {part!r}")
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        for file in _sources(path) if path.is_dir() else [path]:
             digest.update(str(file.relative_to(root)).encode() + b"\0")
             digest.update(file.read_bytes() + b"\0")
     return digest.hexdigest()

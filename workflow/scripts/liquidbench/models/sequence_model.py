@@ -1,5 +1,6 @@
 """A model: encoder, core, pooling, head."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -21,17 +22,29 @@ class SequenceModel(nn.Module):
             and `pooling`.
         input_shape: shape of one step.
         outputs: number of logits.
+        core_implementation: which code computes the core, if it has several, as the CfC has
+            (`models.cfc.implementations.CHOICES`).
 
     Raises:
         InputError: an option that the named class does not have.
     """
 
     def __init__(
-        self, architecture: dict[str, Any], input_shape: tuple[int, ...], outputs: int
+        self,
+        architecture: dict[str, Any],
+        input_shape: tuple[int, ...],
+        outputs: int,
+        core_implementation: str = "auto",
     ) -> None:
         super().__init__()
         self.encoder = _build("encoder", ENCODERS, architecture["encoder"], input_shape=input_shape)
-        self.core = _build("core", CORES, architecture["core"], input_size=self.encoder.output_size)
+        self.core = _build(
+            "core",
+            CORES,
+            architecture["core"],
+            input_size=self.encoder.output_size,
+            implementation=core_implementation,
+        )
         self.pooling: str = architecture["pooling"]
         self.head = _build(
             "head", HEADS, architecture["head"], input_size=self.core.output_size, outputs=outputs
@@ -64,8 +77,10 @@ class SequenceModel(nn.Module):
             elapsed = _sum_over_time(elapsed, self.encoder.time_stride)
             if lengths is not None:
                 lengths = lengths // self.encoder.time_stride
-        states = self.core(features, elapsed, lengths)
-        logits = self.head(pool(states, lengths, self.pooling))
+        # Where the mean takes in the padding, the core has to go on through it.
+        valid = None if self.pooling == "mean_with_padding" else lengths
+        states = self.core(features, elapsed, valid)
+        logits = self.head(self.core.readout(pool(states, lengths, self.pooling)))
         # Under autocast: losses and probabilities are not for bfloat16.
         return logits.float() if logits.dtype == torch.bfloat16 else logits
 
@@ -83,12 +98,15 @@ def _sum_over_time(elapsed: Tensor | None, stride: int) -> Tensor | None:
 
 
 def _build(
-    part: str, registry: dict[str, type[nn.Module]], options: dict, **shape: Any
+    part: str, registry: dict[str, type[nn.Module]], options: dict, **given: Any
 ) -> nn.Module:
+    """The named class with its options, and with those of `given` that it takes."""
     options = dict(options)
     name = options.pop("name")
+    taken = inspect.signature(registry[name]).parameters
+    given = {key: value for key, value in given.items() if key in taken}
     try:
-        return registry[name](**shape, **options)
+        return registry[name](**given, **options)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"configuration of the {part} {name!r}",

@@ -32,6 +32,8 @@ COLUMNS = {
     "environment": [*RUN_COLUMNS, "fact", "value"],
 }
 
+_FACTS_OF_METRICS = ("core_implementation", "cache_sha256", "code_sha256")
+
 
 def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataFrame]:
     """Gather the run directories of the expected runs.
@@ -60,8 +62,8 @@ def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataF
         rows["parameters"].append({**front, **run.metrics["parameters"]})
         for name, value in flattened(run.metrics["settings"]):
             rows["settings"].append({**front, "setting": name, "value": value})
-        hashes = {name: run.metrics.get(name, "") for name in ("cache_sha256", "code_sha256")}
-        for name, value in flattened({**run.provenance, **hashes}):
+        facts = {name: run.metrics.get(name, "") for name in _FACTS_OF_METRICS}
+        for name, value in flattened({**run.provenance, **facts}):
             rows["environment"].append({**front, "fact": name, "value": value})
         histories.append(_with_front(run.history, front))
         if run.confusion is not None:

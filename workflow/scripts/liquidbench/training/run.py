@@ -37,8 +37,21 @@ class RunRequest:
     cache: Path
 
 
-def train_run(request: RunRequest, out: Path, device: torch.device, threads: int) -> None:
+def train_run(
+    request: RunRequest,
+    out: Path,
+    device: torch.device,
+    threads: int,
+    core_implementation: str = "auto",
+) -> None:
     """Train, test, and write the run directory `out`. The metrics are written last.
+
+    Args:
+        request: what to train.
+        out: the run directory.
+        device: where to compute.
+        threads: of torch.
+        core_implementation: which code computes a core that has several.
 
     Raises:
         InputError: the cache is of another data set, unreadable, or was prepared with other settings;
@@ -51,7 +64,9 @@ def train_run(request: RunRequest, out: Path, device: torch.device, threads: int
     data = inputs.load(request.cache, training, request.seed)
     _check_cache(request, data)
     task = task_of(data.attributes, training)
-    model = SequenceModel(request.settings["architecture"], data.input_shape, task.outputs)
+    model = SequenceModel(
+        request.settings["architecture"], data.input_shape, task.outputs, core_implementation
+    )
     model.to(device)
 
     # What was measured on earlier weights must not stand beside the new ones.
@@ -76,7 +91,6 @@ def train_run(request: RunRequest, out: Path, device: torch.device, threads: int
         out / "provenance.json",
         environment(device, precision_of(training))
         | {
-            "core_implementation": model.core.implementation,
             "seconds": seconds,
             "peak_memory_bytes": peak_memory_bytes(device),
             "started": started,
@@ -107,7 +121,7 @@ def _write_results(
 
 
 def _metrics(request: RunRequest, data: inputs.RunData, model: SequenceModel) -> dict[str, Any]:
-    """`metrics.json` but for the figures: nothing here differs between two equal runs."""
+    """`metrics.json` but for the figures: nothing here differs between two runs on equal machines."""
     return {
         "dataset": request.dataset,
         "protocol": request.protocol,
@@ -120,13 +134,14 @@ def _metrics(request: RunRequest, data: inputs.RunData, model: SequenceModel) ->
         "classes": list(data.attributes.classes),
         "parameters": model.parameter_counts(),
         "settings": request.settings,
+        "core_implementation": model.core.implementation,
         "cache_sha256": sha256_of_file(request.cache),
         "code_sha256": sha256_of_code(*parts_of("train")),
     }
 
 
 def load_run(
-    run: Path, cache: Path, device: torch.device, threads: int
+    run: Path, cache: Path, device: torch.device, threads: int, core_implementation: str = "auto"
 ) -> tuple[SequenceModel, inputs.RunData, Task, dict[str, Any]]:
     """A trained model and the data that it was trained and tested on.
 
@@ -145,7 +160,9 @@ def load_run(
     training = metrics["settings"]["training"]
     data = inputs.load(cache, training, metrics["seed"])
     task = task_of(data.attributes, training)
-    model = SequenceModel(metrics["settings"]["architecture"], data.input_shape, task.outputs)
+    model = SequenceModel(
+        metrics["settings"]["architecture"], data.input_shape, task.outputs, core_implementation
+    )
     try:
         model.load_state_dict(load_file(run / "weights.safetensors"))
     except (OSError, RuntimeError, SafetensorError) as error:

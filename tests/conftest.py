@@ -1,0 +1,17 @@
+"""What all tests share."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_compiled_libraries(tmp_path_factory):
+    """Compiled code goes to a folder of its own: tests build it, and touch no user's cache."""
+    before = os.environ.get("LIQUIDBENCH_CACHE")
+    os.environ["LIQUIDBENCH_CACHE"] = str(tmp_path_factory.mktemp("compiled"))
+    yield
+    if before is None:
+        del os.environ["LIQUIDBENCH_CACHE"]
+    else:
+        os.environ["LIQUIDBENCH_CACHE"] = before

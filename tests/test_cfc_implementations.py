@@ -1,0 +1,294 @@
+"""Implementations of the CfC against the plain loop and finite differences, and how one is chosen and built."""
+
+import itertools
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cfc_helpers import (
+    BOUND,
+    assert_close,
+    each_implementation,
+    recurrence,
+    results,
+    runnable,
+)
+from liquidbench.errors import InputError
+from liquidbench.models.cfc import build, implementations, native, portable
+from liquidbench.models.cfc import recurrence as reference
+from liquidbench.models.cfc.recurrence import ACTIVATIONS, MODES, Memory
+
+FAST = {"portable": portable, "native": native}
+SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
+
+
+def with_memory(r):
+    batch, time, units = *r.inputs.shape[:2], r.units
+    normal = lambda *shape: torch.randn(*shape, dtype=r.inputs.dtype).requires_grad_()  # noqa: E731
+    return replace(
+        r,
+        memory=Memory(
+            normal(batch, time, 4 * units), normal(4 * units, units), normal(batch, units)
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_numbers_and_gradients_are_those_of_the_plain_loop(name, mode, activation):
+    runnable(name)
+    # More rows than a block and fewer, more columns than a vector and fewer.
+    sizes = [(1, 1, 3, 5), (7, 9, 20, 17), (70, 4, 33, 16)]
+    for size, depth, flags in itertools.product(sizes, range(4), range(8)):
+        options = {"timed": flags & 1, "ragged": flags & 2, "dropout": flags & 4}
+        r = recurrence(*size, depth, mode, activation, **{k: bool(v) for k, v in options.items()})
+        expected = results(r, reference.run)
+        assert_close(results(r, FAST[name].run), expected, BOUND[torch.float64])
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_single_precision_stays_near_the_plain_loop_over_long_sequences(name):
+    runnable(name)
+    for mode, depth, timed in itertools.product(MODES, (0, 1, 2), (False, True)):
+        r = recurrence(9, 300, 40, 24, depth, mode, timed=timed, ragged=True, dtype=torch.float32)
+        # Half the size, or a random recurrence of this length is chaotic: any rounding grows.
+        weights = tuple((w / 2).detach().requires_grad_() for w in r.weights)
+        r = replace(r, weights=weights)
+        assert_close(results(r, FAST[name].run), results(r, reference.run), BOUND[torch.float32])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_portable_one_has_mixed_memory(mode):
+    for depth, timed, ragged in itertools.product((0, 1, 2), (False, True), (False, True)):
+        r = with_memory(recurrence(5, 6, 7, 9, depth, mode, timed=timed, ragged=ragged))
+        expected = results(r, reference.run)
+        assert_close(results(r, portable.run), expected, BOUND[torch.float64])
+
+
+@each_implementation
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_gradients_are_those_of_finite_differences(implementation, mode, depth):
+    module = {"reference": reference, **FAST}[runnable(implementation)]
+    for timed in (False, True):
+        r = recurrence(3, 4, 3, 4, depth, mode, "silu", timed=timed, ragged=True, dropout=True)
+        vectors = [] if mode != "pure" else [r.decay, r.asymptote]
+
+        def states(inputs, initial, *rest, r=r, vectors=vectors):
+            own, layers = rest[: len(vectors)], rest[len(vectors) :]
+            changed = replace(
+                r,
+                inputs=inputs,
+                initial=initial,
+                weights=layers[: len(r.weights)],
+                biases=layers[len(r.weights) :],
+                decay=own[0] if own else None,
+                asymptote=own[1] if own else None,
+            )
+            return module.run(changed)[0]
+
+        torch.autograd.gradcheck(states, (r.inputs, r.initial, *vectors, *r.weights, *r.biases))
+
+
+@each_implementation
+def test_what_needs_no_gradient_gets_none_and_changes_nothing(implementation):
+    module = {"reference": reference, **FAST}[runnable(implementation)]
+    r = recurrence(3, 4, 5, 6, 1)
+    expected = results(r, module.run)
+    with torch.inference_mode():
+        states, _ = module.run(r)
+    torch.testing.assert_close(states, expected["states"], rtol=0, atol=0)
+    fixed = replace(r, inputs=r.inputs.detach(), initial=r.initial.detach())
+    module.run(fixed)[0].sum().backward()
+    whole = torch.autograd.grad(module.run(r)[0].sum(), r.weights)
+    for weight, gradient in zip(r.weights, whole, strict=True):
+        torch.testing.assert_close(weight.grad, gradient, rtol=0, atol=0)
+
+
+@each_implementation
+def test_the_same_numbers_again_to_the_bit(implementation):
+    module = {"reference": reference, **FAST}[runnable(implementation)]
+    r = recurrence(70, 9, 20, 17, 1, ragged=True, dtype=torch.float32)
+    first, second = results(r, module.run), results(r, module.run)
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@each_implementation
+def test_any_number_of_threads_gives_the_same_numbers_to_rounding(implementation):
+    module = {"reference": reference, **FAST}[runnable(implementation)]
+    r = recurrence(70, 9, 20, 17, 1, ragged=True)
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            found.append(results(r, module.run))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert_close(other, found[0], 1e-12)
+
+
+@each_implementation
+def test_strided_inputs_and_a_gradient_that_is_one_number_spread_out(implementation):
+    module = {"reference": reference, **FAST}[runnable(implementation)]
+    r = recurrence(4, 6, 5, 8, 1)
+    across = replace(r, inputs=r.inputs.detach().transpose(0, 1).contiguous().transpose(0, 1))
+    wide = torch.randn(4, 6, 16, dtype=torch.float64)
+    wide[..., ::2] = r.inputs.detach()
+    every_other = replace(r, inputs=wide[..., ::2])
+    for other in (across, every_other):
+        other.inputs.requires_grad_()
+        torch.testing.assert_close(module.run(other)[0], module.run(r)[0])
+        module.run(other)[0].sum().backward()
+        expected = torch.autograd.grad(reference.run(r)[0].sum(), r.inputs)[0]
+        torch.testing.assert_close(other.inputs.grad, expected)
+
+
+@each_implementation
+def test_not_a_number_stays_in_its_own_example(implementation):
+    module = {"reference": reference, **FAST}[runnable(implementation)]
+    r = recurrence(20, 5, 6, 8, 1)
+    inputs = r.inputs.detach().clone()
+    inputs[3, 2] = float("nan")
+    states, _ = module.run(replace(r, inputs=inputs))
+    bad = torch.isnan(states).any(dim=2)
+    assert bad[3].tolist() == [False, False, True, True, True]
+    bad[3] = False
+    assert not bad.any()
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_extreme_maps_saturate_as_in_the_plain_loop(name):
+    runnable(name)
+    for mode, dtype in itertools.product(MODES, BOUND):
+        r = recurrence(9, 4, 6, 8, 0, mode, timed=True, dtype=dtype)
+        large = replace(r, inputs=(r.inputs.detach() * 1e4).requires_grad_())
+        expected = results(large, reference.run)
+        assert_close(results(large, FAST[name].run), expected, BOUND[dtype])
+
+
+def test_auto_takes_the_fastest_that_can():
+    r = recurrence(3, 4, 5, 6, 1)
+    fastest = "portable" if build.library().problem else "native"
+    assert implementations.run("auto", r)[2] == fastest
+    assert implementations.run("auto", with_memory(r))[2] == "portable"
+    asked = replace(r, elapsed=torch.rand(3, 4, dtype=torch.float64).requires_grad_())
+    asked = replace(asked, weights=recurrence(3, 4, 5, 6, 1, timed=True).weights)
+    asked = replace(asked, biases=recurrence(3, 4, 5, 6, 1, timed=True).biases)
+    assert implementations.run("auto", asked)[2] == "reference"
+
+
+def test_what_is_asked_for_and_cannot_be_is_refused():
+    r = recurrence(3, 4, 5, 6, 1)
+    runnable("native")
+    with pytest.raises(InputError, match="native is asked for, but it has no mixed memory"):
+        implementations.run("native", with_memory(r))
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """No library is built or loaded yet; afterwards the tests' own one again."""
+    monkeypatch.setenv("LIQUIDBENCH_CACHE", str(tmp_path / "cache"))
+    build.library.cache_clear()
+    yield tmp_path / "cache"
+    build.library.cache_clear()
+
+
+def compiler_or_skip() -> str:
+    try:
+        return build.find_compiler()[0]
+    except build.BuildError as error:
+        pytest.skip(str(error))
+
+
+def test_without_a_compiler_one_word_is_said_and_plain_torch_computes(
+    empty_cache, monkeypatch, capsys
+):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(build.shutil, "which", lambda name: None)
+    r = recurrence(3, 4, 5, 6, 1)
+    for _ in range(2):
+        states, _, name = implementations.run("auto", r)
+    assert name == "portable"
+    torch.testing.assert_close(states, reference.run(r)[0])
+    notes = capsys.readouterr().err.splitlines()
+    assert len(notes) == 1
+    assert notes[0].startswith("note: the C++ CfC is not built: no C++ compiler is there")
+    with pytest.raises(InputError, match="native is asked for, but it is not built: no C"):
+        implementations.run("native", r)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "reason"),
+    [
+        ("no-such-compiler", "that CXX names, no-such-compiler, is not there"),
+        ("false", "--version fails"),
+    ],
+)
+def test_a_compiler_that_does_not_work_is_named(empty_cache, monkeypatch, capsys, compiler, reason):
+    monkeypatch.setenv("CXX", compiler)
+    assert reason in build.library().problem
+    assert not empty_cache.exists() or not list(empty_cache.iterdir())
+
+
+def test_a_compiler_s_first_error_is_passed_on_and_nothing_stays(
+    empty_cache, tmp_path, monkeypatch
+):
+    failing = tmp_path / "a compiler"
+    failing.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "x.cpp:1: error: no such thing" >&2\nexit 1\n'
+    )
+    failing.chmod(0o755)
+    monkeypatch.setenv("CXX", f"'{failing}'")
+    assert "failed: x.cpp:1: error: no such thing" in build.library().problem
+    assert list(empty_cache.iterdir()) == []
+
+
+def test_a_library_is_built_once_for_all_and_anew_for_another_compiler(
+    empty_cache, tmp_path, monkeypatch
+):
+    real, calls = compiler_or_skip(), tmp_path / "calls"
+    wrapper = tmp_path / "wrapper"
+    wrapper.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nexec {real} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("CXX", str(wrapper))
+    first = build.build()
+    compiled = calls.read_text().count(" -c ")
+    assert build.build() == first and calls.read_text().count(" -c ") == compiled == 1
+    assert [path.name for path in empty_cache.iterdir()] == [first.name]
+    assert empty_cache.stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("CXX", f"{wrapper} -DOTHER")
+    assert build.build() != first
+
+
+def test_a_folder_that_cannot_be_is_named(empty_cache, monkeypatch):
+    empty_cache.write_text("a file")
+    assert "cannot be made" in build.library().problem
+    monkeypatch.setattr(build.os, "getuid", lambda: 12345)
+    empty_cache.unlink()
+    build.library.cache_clear()
+    assert "belongs to another user" in build.library().problem
+
+
+def test_a_damaged_library_does_not_stop_a_run(empty_cache, capsys):
+    compiler_or_skip()
+    build.build().write_bytes(b"not a library")
+    assert implementations.run("auto", recurrence(3, 4, 5, 6, 1))[2] == "portable"
+    assert "note: the C++ CfC is not built" in capsys.readouterr().err
+
+
+def test_jobs_that_start_at_once_build_without_harm(empty_cache):
+    compiler_or_skip()
+    code = "from liquidbench.models.cfc.build import library; assert library().problem is None"
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    jobs = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(3)]
+    assert [job.wait() for job in jobs] == [0, 0, 0]
+    assert len(list(empty_cache.iterdir())) == 1
