@@ -51,3 +51,5 @@ def sepsis(tmp_path_factory):
 def test_curves_on_real_stays_are_those_of_the_library_s_cfc(sepsis, dtype, bound):
     table = curves(*sepsis, 2, dtype)
     assert largest_difference(table) < bound
+    # A control that moved no figure would say nothing of rounding.
+    assert table["control_difference"].max() > 0
