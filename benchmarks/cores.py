@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts")
 
 from timing import compared, interleaved, save, show
 
+from liquidbench.allocator import keep_freed_memory
 from liquidbench.models.cfc import implementations
 from liquidbench.models.cfc.core import CfCCore
 from liquidbench.models.cfc.library import load_ncps
-from liquidbench.training.device import keep_freed_memory
 
 LIBRARY, LSTM = "ncps CfC", "LSTM"
 

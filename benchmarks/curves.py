@@ -25,10 +25,11 @@ from timing import save
 
 sys.path.insert(0, str(PROJECT / "workflow/scripts"))
 
+from liquidbench.allocator import keep_freed_memory
 from liquidbench.models.cfc.library import load_ncps
 from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training import inputs
-from liquidbench.training.device import keep_freed_memory, make_deterministic
+from liquidbench.training.device import make_deterministic
 from liquidbench.training.loop import train
 from liquidbench.training.tasks import task_of
 
@@ -144,7 +145,8 @@ def main() -> None:
         source = "SYNTHETIC files" if data.attributes.synthetic else "real files of a mirror"
         clip = settings["training"]["gradient_clip"]
         print(
-            f"{arguments.dataset}, {source}, gradient clip {clip}, seed 0: {len(data.train)} examples to train, {len(data.test)} to test"
+            f"{arguments.dataset}, {source}, gradient clip {clip}, seed 0: "
+            f"{len(data.train)} examples to train, {len(data.test)} to test"
         )
         for dtype in (torch.float64, torch.float32):
             tables.append(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from liquidbench.allocator import keep_freed_memory as keep_freed_memory
 from liquidbench.errors import InputError
 
 
