@@ -83,11 +83,45 @@ def test_counts_equal_a_loop_over_the_events(overflow, bins):
             assert width == pytest.approx((decoded.time[-1] - decoded.time[0]) / bins)
 
 
+def random_ordinary(generator, events):
+    """A recording inside the window and in order of time: what nearly all real ones are."""
+    x, y = generator.integers(0, 34, (2, events))
+    times = np.sort(generator.integers(5, 5 + max(1, 40 * events), events))
+    return encode(
+        zip(x.tolist(), y.tolist(), generator.integers(0, 2, events).tolist(), times.tolist())
+    )
+
+
+@pytest.mark.parametrize("bins", [1, 7, 10, 600])
+def test_recordings_counted_together_equal_a_loop_over_their_events(bins):
+    generator = np.random.default_rng(bins)
+    ordinary = [random_ordinary(generator, events) for events in (1, 2, 300, 5, 3000, 40)]
+    at_once = encode([(33, 33, 1, 50)] * 3)
+    crowded = encode([(5, 6, 1, 10)] * 300 + [(5, 6, 0, 110)])
+    backwards = encode([(1, 2, 0, 10), (3, 4, 1, 90), (5, 6, 0, 40), (7, 8, 1, 100)])
+    outside = random_recording(generator, 300)
+    groups = [[*ordinary, at_once, crowded], [b"", ordinary[2]], [ordinary[0], backwards]]
+    groups += [[outside, *ordinary], [ordinary[1]]]
+    for group in groups:
+        settings = nmnist.Settings(bins=bins)
+        frames = nmnist.count_recordings(group, settings, [""] * len(group))
+        expected = np.stack([loop_counts(content, bins, False) for content in group])
+        assert frames.counts.dtype == np.uint8
+        np.testing.assert_array_equal(frames.counts, expected.clip(max=255))
+        assert frames.clipped == (expected > 255).sum()
+        decoded = [nmnist.decode_events(content, "ignore", "") for content in group]
+        assert frames.outside == sum(events.outside for events in decoded)
+        assert frames.widths.tolist() == [nmnist.bin_events(each, bins)[1] for each in decoded]
+
+
 def test_events_on_the_edges_of_bins_fall_as_in_double_precision():
     for span in range(1, 400):
         content = encode((0, 0, 0, time) for time in range(span + 1))
+        expected = loop_counts(content, 10, False)
         counts, _ = nmnist.bin_events(nmnist.decode_events(content, "ignore", "edges"), 10)
-        np.testing.assert_array_equal(counts, loop_counts(content, 10, False))
+        np.testing.assert_array_equal(counts, expected)
+        frames = nmnist.count_recordings([content], nmnist.Settings(), ["edges"])
+        np.testing.assert_array_equal(frames.counts[0], expected)
 
 
 def test_the_overflow_rule_moves_all_later_events():

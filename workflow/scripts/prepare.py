@@ -21,6 +21,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     # Not at the top: each worker process imports this file again and needs none of it.
+    from liquidbench.allocator import keep_freed_memory
     from liquidbench.datasets.examples import write_examples
     from liquidbench.datasets.manifest import read_manifest
     from liquidbench.datasets.preparation import read_settings
@@ -31,6 +32,7 @@ def main() -> None:
         raise InputError("--threads", f"is {arguments.threads}, expected 1 or more", "Change it")
     settings = read_settings(dataset.Settings, values)
     manifest = read_manifest(arguments.manifest, arguments.dataset)
+    keep_freed_memory()
     dataset.prepare(manifest, settings, arguments.cache, arguments.threads)
     write_examples(arguments.examples, manifest, settings, arguments.cache)
 

@@ -11,21 +11,24 @@ _PARTS = {
         f"datasets/{name}.py" for name in ("archives", "download", "mirror", "sources", "transfer")
     ),
     "synthesise": ("datasets/synthetic",),
-    "prepare": tuple(
-        f"datasets/{name}.py"
-        for name in (
-            "archives",
-            "cache",
-            "examples",
-            "manifest",
-            "packing",
-            "preparation",
-            "splits",
-            "workers",
-        )
+    "prepare": (
+        "allocator.py",
+        *(
+            f"datasets/{name}.py"
+            for name in (
+                "archives",
+                "cache",
+                "examples",
+                "manifest",
+                "packing",
+                "preparation",
+                "splits",
+                "workers",
+            )
+        ),
     ),
-    "train": (*_READING_CACHES, "models", "training", "evaluation/metrics.py"),
-    "stress": (*_READING_CACHES, "models", "training", "evaluation"),
+    "train": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation/metrics.py"),
+    "stress": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation"),
     "report": ("reporting",),
 }
 

@@ -234,7 +234,7 @@ def _append_steps(group: h5py.Group, name: str, values: np.ndarray | Packed) -> 
             dtype=values.dtype,
             compression="gzip",
             compression_opts=GZIP_LEVEL,
-            shuffle=values.dtype.itemsize > 1,
+            # Not shuffled: the same few numbers come again and again, and are found as whole ones.
         )
     array = group[name]
     start = array.shape[0]
@@ -246,7 +246,7 @@ def _append_steps(group: h5py.Group, name: str, values: np.ndarray | Packed) -> 
 
 
 def _write_chunks(array: h5py.Dataset, start: int, values: Packed) -> None:
-    if start % values.rows or array.chunks[0] != values.rows or array.shuffle:
+    if start % values.rows or array.chunks[0] != values.rows:
         raise ValueError(f"chunks of {values.rows} entries do not fit {array.name} at {start}")
     for number, chunk in enumerate(values.chunks):
         place = (start + number * values.rows, *(0 for _ in values.shape[1:]))

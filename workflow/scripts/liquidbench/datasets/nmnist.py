@@ -24,6 +24,8 @@ from liquidbench.errors import InputError
 
 SIDE = 34
 """Pixels of the camera's window in each direction."""
+GROUP = 32
+"""Recordings counted together: enough to outweigh the calls, few enough for the processor's cache."""
 
 # The last four bytes of an event as one number: 8 bits of y, one of polarity, 23 of time.
 _EVENT = np.dtype(
@@ -133,6 +135,95 @@ def bin_events(events: Events, bins: int) -> tuple[np.ndarray, float]:
     return np.bincount(cell, minlength=bins * 2 * SIDE * SIDE).reshape(shape), span / bins
 
 
+@dataclass(frozen=True)
+class Frames:
+    """Recordings as counts of events.
+
+    Attributes:
+        counts: (recordings, bins, 2, 34, 34), uint8, over polarity, y, x; at most 255.
+        widths: (recordings,), float64, width of a bin in microseconds.
+        clipped: number of counts that were above 255.
+        outside: number of events left out because x or y is 34 or more.
+    """
+
+    counts: np.ndarray
+    widths: np.ndarray
+    clipped: int
+    outside: int
+
+
+def count_recordings(contents: list[bytes], settings: Settings, where: list[str]) -> Frames:
+    """Decode and bin `.bin` files, a dozen or so at once.
+
+    Args:
+        contents: the files' bytes.
+        settings: bins, and what overflow events mean.
+        where: how an error names each file.
+
+    Raises:
+        InputError: the length of a file is no multiple of 5 bytes.
+    """
+    ordinary, outside = _count_ordinary(contents, settings.bins), 0
+    if ordinary is not None:
+        counts, widths = ordinary
+    else:
+        counts = np.empty((len(contents), settings.bins, 2, SIDE, SIDE), dtype=np.int64)
+        widths = np.empty(len(contents))
+        for index, content in enumerate(contents):
+            events = decode_events(content, settings.overflow_events, where[index])
+            counts[index], widths[index] = bin_events(events, settings.bins)
+            outside += events.outside
+    clipped = 0
+    if counts.max() > _LARGEST_COUNT:
+        clipped = int((counts > _LARGEST_COUNT).sum())
+        counts = np.minimum(counts, _LARGEST_COUNT)
+    return Frames(counts.astype(np.uint8), widths, clipped, outside)
+
+
+def _count_ordinary(contents: list[bytes], bins: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """`decode_events` and `bin_events` of recordings with nothing special, at a third of their time.
+
+    Returns:
+        (counts, widths): uint16 (recordings, bins, 2, 34, 34), and float64 (recordings,). None if a recording
+        is empty, truncated or very long, has events outside the window, or has them out of the order of time.
+    """
+    sizes = np.array([len(content) for content in contents])
+    # A cell of 16 bits holds all events of a shorter recording.
+    if (sizes % _EVENT.itemsize).any() or not sizes.all() or sizes.max() >= _EVENT.itemsize << 16:
+        return None
+    ends = np.cumsum(sizes // _EVENT.itemsize)
+    starts = np.append(0, ends[:-1])
+    raw = np.frombuffer(b"".join(contents), dtype=_EVENT)
+    rest, x = raw["rest"].astype(np.uint32), raw["x"].astype(np.uint16)
+    time = rest & _TIME
+    falls = time[1:] < time[:-1]
+    falls[starts[1:] - 1] = False
+    row = np.right_shift(rest, 23, out=rest).astype(np.uint16)  # 2 y + polarity
+    if falls.any() or x.max() >= SIDE or row.max() >= 2 * SIDE:
+        return None
+    # In order of time, a bin is a slice. Its first event is at least this long after the first of all.
+    first = time[starts].astype(np.int64)
+    spans = time[ends - 1] - first
+    after = -(-np.arange(1, bins) * np.maximum(spans, 1)[:, None] // bins)
+    edges = (first[:, None] + after).astype(np.uint32)
+    bounds = np.empty((len(contents), bins + 1), dtype=np.int64)
+    bounds[:, 0], bounds[:, -1] = starts, ends
+    for index, (start, end) in enumerate(zip(starts.tolist(), ends.tolist())):
+        bounds[index, 1:-1] = start + time[start:end].searchsorted(edges[index])
+    frame = 2 * SIDE * SIDE
+    cell = np.repeat(np.arange(bounds.size - len(bounds)) * frame, np.diff(bounds).reshape(-1))
+    # polarity * 34 * 34 + y * 34 + x
+    polarity = row & 1
+    polarity *= SIDE * SIDE - SIDE // 2
+    row *= SIDE // 2
+    row += polarity
+    row += x
+    cell += row.astype(np.int64)
+    counts = np.zeros((len(contents), bins, 2, SIDE, SIDE), dtype=np.uint16)
+    np.add.at(counts.reshape(-1), cell, np.uint16(1))
+    return counts, spans / bins
+
+
 def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: int) -> None:
     """Prepare N-MNIST: groups `train` and `test`, uint8 counts (bins, 2, 34, 34) a recording.
 
@@ -194,21 +285,19 @@ def _read_block(
     inputs = np.empty((chunk, *shape), dtype=np.uint8)
     elapsed = np.zeros((len(names), settings.bins), dtype=np.float32)
     chunks, clipped, outside = [], 0, 0
-    for index, name in enumerate(names):
-        where = f"{members.path}, member {name!r}"
-        events = decode_events(members.read(name), settings.overflow_events, where)
-        counts, width = bin_events(events, settings.bins)
-        if counts.max() > _LARGEST_COUNT:
-            clipped += int((counts > _LARGEST_COUNT).sum())
-            counts = np.minimum(counts, _LARGEST_COUNT)
-        place = index % chunk
-        inputs[place] = counts
-        elapsed[index, 1:] = width
-        outside += events.outside
-        if place == chunk - 1 or index == len(names) - 1:
-            inputs[place + 1 :] = 0
-            # zlib's own format, in a quarter of its time.
-            chunks.append(isal_zlib.compress(inputs.data, GZIP_LEVEL))
+    for start in range(0, len(names), chunk):
+        end = min(start + chunk, len(names))
+        for begin in range(start, end, GROUP):
+            group = names[begin : min(begin + GROUP, end)]
+            where = [f"{members.path}, member {name!r}" for name in group]
+            frames = count_recordings([members.read(name) for name in group], settings, where)
+            inputs[begin - start : begin - start + len(group)] = frames.counts
+            elapsed[begin : begin + len(group), 1:] = frames.widths[:, None]
+            clipped += frames.clipped
+            outside += frames.outside
+        inputs[end - start :] = 0
+        # zlib's own format, in a quarter of its time.
+        chunks.append(isal_zlib.compress(inputs.data, GZIP_LEVEL))
     steps = len(names) * settings.bins
     labels = [_digit_and_stem(name) for name in names]
     block = Sequences(

@@ -16,7 +16,7 @@ class Packed:
         chunks: a zlib stream for every `rows` entries; the last one is filled up to `rows`.
         rows: entries of a chunk.
         shape: of the whole array.
-        dtype: of its values, one byte each (the filter would shuffle the bytes of larger ones).
+        dtype: of its values.
     """
 
     chunks: tuple[bytes, ...]

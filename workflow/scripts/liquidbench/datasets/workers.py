@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
+from liquidbench.allocator import keep_freed_memory
 from liquidbench.datasets.archives import Members, open_members
 from liquidbench.errors import InputError
 
@@ -77,6 +78,7 @@ def blocks_of(items: Sequence[T], size: int) -> list[Sequence[T]]:
 def _start(path: Path) -> None:
     # Niceness and such are inherited; only the numerical libraries' own threads are too many.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    keep_freed_memory()
     global _members
     _members = open_members(path)
 

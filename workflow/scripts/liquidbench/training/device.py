@@ -1,6 +1,5 @@
 """Where to compute, reproducibly: the device, its threads, and which jobs share a card."""
 
-import ctypes
 import fcntl
 import itertools
 import os
@@ -110,16 +109,3 @@ def make_deterministic(seed: int, threads: int) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(seed)
-
-
-def keep_freed_memory() -> None:
-    """Ask glibc's allocator to keep freed memory for the next batch instead of giving it back.
-
-    Activations of tens of megabytes are otherwise mapped anew in every step, and the page faults cost up to half of
-    a training's processor time. Elsewhere than on glibc this does nothing.
-    """
-    trim_threshold, mmap_max = -1, -4
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)

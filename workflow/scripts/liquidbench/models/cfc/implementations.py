@@ -47,9 +47,14 @@ def run(wish: str, r: Recurrence) -> tuple[Tensor, Tensor | None, str]:
         return *module.run(r), name
 
 
+def can_run(name: str, r: Recurrence) -> bool:
+    """Whether the implementation `name` takes a layer on this machine."""
+    return _module(name).refuses(r) is None
+
+
 def _fastest(r: Recurrence) -> str:
     candidates = _BY_DEVICE.get(r.inputs.device.type, _ELSEWHERE)
-    return next(name for name in candidates if _module(name).refuses(r) is None)
+    return next(name for name in candidates if can_run(name, r))
 
 
 def _module(name: str) -> ModuleType:

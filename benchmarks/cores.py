@@ -1,0 +1,260 @@
+"""One core forwards and backwards: the CfC's implementations, the library's, and torch's LSTM and GRU.
+
+    python benchmarks/cores.py [--quick] [--threads 2] [--case quickdraw] [--out cores.csv]
+
+First every implementation must have the library's numbers. Then all take turns, and each is divided by the
+library's CfC and by torch's one-layer LSTM of the same units. Last the floor: the operations that no
+implementation can do without, at the speed of this machine's own matrix products. Below 1 is faster.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from ncps.torch import CfC
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+
+from timing import compared, interleaved, save, show
+
+from liquidbench.allocator import keep_freed_memory
+from liquidbench.models.cfc import implementations
+from liquidbench.models.cfc.core import CfCCore
+from liquidbench.models.cfc.library import load_ncps
+
+LIBRARY, LSTM = "ncps CfC", "LSTM"
+
+PRODUCT = "a product of square matrices"
+PRODUCT_SIZE = 1536
+
+
+@dataclass(frozen=True)
+class Case:
+    """A shape of the study.
+
+    Attributes:
+        batch, time, features, units: sizes.
+        backbone_units: width of the CfC's backbone, one layer.
+        projection: the library projects each state; ours projects what the model's mean leaves of them.
+        timed: with elapsed times.
+        inputs_learn: whether the inputs get a gradient, as behind an encoder that learns.
+    """
+
+    batch: int
+    time: int
+    features: int
+    units: int
+    backbone_units: int = 128
+    projection: bool = False
+    timed: bool = False
+    inputs_learn: bool = True
+
+
+CASES = {
+    "nmnist": Case(64, 10, 4096, 128, projection=True),
+    "quickdraw": Case(128, 100, 128, 256, projection=True),
+    "iam": Case(8, 128, 4096, 256),
+    "physionet-128": Case(32, 48, 40, 128, timed=True, inputs_learn=False),
+    "physionet-256": Case(32, 48, 40, 256, timed=True, inputs_learn=False),
+    "physionet-128-long": Case(32, 336, 40, 128, timed=True, inputs_learn=False),
+    "physionet-256-long": Case(32, 336, 40, 256, timed=True, inputs_learn=False),
+}
+
+
+def library_of(case: Case) -> nn.Module:
+    """The library's CfC."""
+    return CfC(
+        case.features,
+        case.units,
+        proj_size=case.units if case.projection else None,
+        backbone_units=case.backbone_units,
+    )
+
+
+def core_of(case: Case, implementation: str) -> CfCCore:
+    """Ours, of the same options."""
+    return CfCCore(
+        case.features,
+        case.units,
+        backbone_units=case.backbone_units,
+        projection=case.projection,
+        implementation=implementation,
+    )
+
+
+def steps_of(case: Case) -> dict[str, Callable[[], list[Tensor]]]:
+    """Variant to a function that goes forwards and backwards once and returns the mean state and all gradients.
+
+    With a projection, states are averaged over time as the study's models do, and the projection is theirs to place.
+    Without, a random gradient comes back from every step.
+    """
+    torch.manual_seed(0)
+    library = library_of(case)
+    modules = {LIBRARY: library}
+    for name in available():
+        modules[f"CfC {name}"] = core_of(case, name)
+        load_ncps(modules[f"CfC {name}"], library.state_dict())
+    modules[LSTM] = nn.LSTM(case.features, case.units, batch_first=True)
+    modules["LSTM, 2 layers"] = nn.LSTM(case.features, case.units, 2, batch_first=True)
+    modules["GRU"] = nn.GRU(case.features, case.units, batch_first=True)
+    x = torch.randn(case.batch, case.time, case.features, requires_grad=case.inputs_learn)
+    elapsed = 3 * torch.rand(case.batch, case.time) if case.timed else None
+    weights = torch.randn(case.batch, case.time, case.units)
+    return {name: _step(case, module, x, elapsed, weights) for name, module in modules.items()}
+
+
+def _step(case: Case, module: nn.Module, x: Tensor, elapsed: Tensor | None, weights: Tensor):
+    # The library wants the times spelt out per unit.
+    spelt = None if elapsed is None else elapsed.unsqueeze(-1).expand(-1, -1, case.units)
+
+    def states() -> Tensor:
+        if isinstance(module, CfCCore):
+            return module(x, elapsed, None)
+        return (module(x, timespans=spelt) if isinstance(module, CfC) else module(x))[0]
+
+    def step() -> list[Tensor]:
+        module.zero_grad()
+        x.grad = None
+        out = states()
+        if case.projection:
+            out = out.mean(dim=1)
+            out = module.readout(out) if isinstance(module, CfCCore) else out
+            out.backward(weights[:, 0])
+        else:
+            out.backward(weights)
+        return [out.detach(), *([] if x.grad is None else [x.grad])]
+
+    return step
+
+
+def available() -> list[str]:
+    """The implementations that this machine can run on a CPU."""
+    probe = CfCCore(2, 2).layers[0]
+    recurrence = probe.recurrence(torch.zeros(1, 1, 2), None, None, torch.zeros(1, 2))
+    return [name for name in implementations.MODULES if implementations.can_run(name, recurrence)]
+
+
+def check(case_name: str, steps: dict[str, Callable[[], list[Tensor]]]) -> None:
+    """Stop unless every CfC has the library's output and gradient of the inputs, relative 1e-5.
+
+    Raises:
+        SystemExit: one has not.
+    """
+    expected = steps[LIBRARY]()
+    for name, step in steps.items():
+        if not name.startswith("CfC"):
+            continue
+        for got, wanted in zip(step(), expected, strict=True):
+            error = float((got - wanted).abs().max() / wanted.abs().max())
+            if not error < 1e-5:
+                sys.exit(f"error: {case_name}: {name} is {error:.1e} off the library's numbers")
+
+
+def floor(case: Case) -> tuple[float, float]:
+    """Operations of a CfC and of a one-layer LSTM that products cannot save, forwards and backwards, in GFLOP.
+
+    Two per product and sum; backwards twice as many, less what no gradient of the inputs saves. Element-wise
+    functions count nothing, so this is a bound from below.
+    """
+    rows = case.batch * case.time
+    units, width = case.units, case.backbone_units
+    maps = 4 if case.timed else 3
+    passes_inputs = 3 if case.inputs_learn else 2
+    inputs, recurrent = case.features * width, width * units + width * maps * units
+    cfc = 2 * rows * (passes_inputs * inputs + 3 * recurrent)
+    lstm = 2 * rows * 4 * units * (passes_inputs * case.features + 3 * units)
+    return cfc / 1e9, lstm / 1e9
+
+
+def with_floors(case: Case, times: pd.DataFrame) -> pd.DataFrame:
+    """Times with two more columns: what the floors' operations take at the rate of the same round's product."""
+    seconds_per_gflop = times[PRODUCT] / (2 * PRODUCT_SIZE**3 / 1e9)
+    cfc, lstm = floor(case)
+    floors = {
+        "floor of a CfC": cfc * seconds_per_gflop,
+        "floor of an LSTM": lstm * seconds_per_gflop,
+    }
+    return times.drop(columns=PRODUCT).assign(**floors)
+
+
+def peak_memory_megabytes(case_name: str, variant: str, threads: int) -> float:
+    """The most memory of a process that does three steps of one variant, less that of one that has only built it."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_measure_memory, (case_name, variant, threads))
+
+
+def _measure_memory(case_name: str, variant: str, threads: int) -> float:
+    torch.set_num_threads(threads)
+    step = steps_of(CASES[case_name])[variant]
+    warm = nn.Linear(8, 8)
+    warm(torch.randn(2, 8)).sum().backward()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        step()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def measure(names: list[str], rounds: int) -> pd.DataFrame:
+    """Check, time and print all cases."""
+    tables = []
+    square = torch.randn(PRODUCT_SIZE, PRODUCT_SIZE)
+    for name in names:
+        case = CASES[name]
+        steps = steps_of(case)
+        check(name, steps)
+        times = with_floors(case, interleaved({**steps, PRODUCT: lambda: square @ square}, rounds))
+        for reference in (LSTM, LIBRARY):
+            table = compared(times, reference, "core", name)
+            tables.append(table)
+            show(table, f"{name}: forwards and backwards, relative to {reference}")
+    return pd.concat(tables, ignore_index=True)
+
+
+def measure_memory(names: list[str], threads: int) -> pd.DataFrame:
+    """Peak memory of each CfC relative to the library's."""
+    rows = []
+    for name in names:
+        found = {
+            variant: peak_memory_megabytes(name, variant, threads)
+            for variant in [LIBRARY, *(f"CfC {implementation}" for implementation in available())]
+        }
+        rows += [
+            {"case": name, "variant": variant, "megabytes": value, "ratio": value / found[LIBRARY]}
+            for variant, value in found.items()
+        ]
+    table = pd.DataFrame(rows)
+    print("\nPeak memory of three steps, relative to the library's\n")
+    print(table.to_markdown(index=False, floatfmt=".3g"))
+    return table
+
+
+def main() -> None:
+    """Parse the command line, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few rounds, no memory")
+    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    parser.add_argument("--case", choices=CASES, action="append", help="instead of all")
+    parser.add_argument("--out", type=Path, help="CSV of the times; memory goes beside it")
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    torch.set_num_threads(arguments.threads)
+    names = arguments.case or list(CASES)
+    table = measure(names, 3 if arguments.quick else 11)
+    if arguments.out:
+        save(table, arguments.out)
+    if not arguments.quick:
+        memory = measure_memory(names, arguments.threads)
+        if arguments.out:
+            save(memory, arguments.out.with_name(f"{arguments.out.stem}-memory.csv"))
+
+
+if __name__ == "__main__":
+    main()
