@@ -119,7 +119,7 @@ def steps_of(study: Study, dataset: str, arguments: argparse.Namespace) -> pd.Da
     times = interleaved(variants, arguments.rounds, warmups=1, clock=clock)
     case = (
         f"{dataset}, {study.resolved[dataset]['protocol']}, "
-        f"{len(batches)} batches of {training['batch_size']}"
+        f"{len(batches)} x {training['batch_size']} examples"
     )
     table = pd.concat(
         [
