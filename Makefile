@@ -12,7 +12,7 @@ export PYTHON
 CORES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 8 ? cores : 8)))
 UV_VERSION := 0.13.9
 
-.PHONY: help setup demo test lint format environments dag clean-demo lock
+.PHONY: help setup demo test bench lint format environments dag clean-demo lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,14 @@ demo: setup ## Run the whole study on small synthetic data, in minutes (CORES=..
 
 test: setup ## Run the tests (ARGS=... goes to pytest)
 	@python -m pytest $(ARGS)
+
+# One after the other, and nothing beside them: they measure time.
+BENCHMARKS := cores preparation loader epochs
+bench: setup ## Measure speed, as ratios, into benchmark-results/ (QUICK=1: roughly; LIQUIDBENCH_MIRROR: real files)
+	@for name in $(BENCHMARKS); do \
+	    echo "== $$name"; \
+	    python "benchmarks/$$name.py" --out "benchmark-results/$$name.csv" $(if $(QUICK),--quick); \
+	done
 
 lint: setup ## Check formatting and style of code and workflow
 	ruff format --check .

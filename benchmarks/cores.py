@@ -24,12 +24,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts")
 
 from timing import compared, interleaved, save, show
 
+from liquidbench.allocator import keep_freed_memory
 from liquidbench.models.cfc import implementations
 from liquidbench.models.cfc.core import CfCCore
 from liquidbench.models.cfc.library import load_ncps
-from liquidbench.training.device import keep_freed_memory
 
 LIBRARY, LSTM = "ncps CfC", "LSTM"
+
+PRODUCT = "a product of square matrices"
+PRODUCT_SIZE = 1536
 
 
 @dataclass(frozen=True)
@@ -170,11 +173,15 @@ def floor(case: Case) -> tuple[float, float]:
     return cfc / 1e9, lstm / 1e9
 
 
-def product_rate(rounds: int) -> float:
-    """GFLOP/s of torch's float32 product of 1024 x 1024 matrices, the best of some rounds."""
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    times = interleaved({"product": lambda: a @ b}, rounds)["product"]
-    return 2 * 1024**3 / times.min() / 1e9
+def with_floors(case: Case, times: pd.DataFrame) -> pd.DataFrame:
+    """Times with two more columns: what the floors' operations take at the rate of the same round's product."""
+    seconds_per_gflop = times[PRODUCT] / (2 * PRODUCT_SIZE**3 / 1e9)
+    cfc, lstm = floor(case)
+    floors = {
+        "floor of a CfC": cfc * seconds_per_gflop,
+        "floor of an LSTM": lstm * seconds_per_gflop,
+    }
+    return times.drop(columns=PRODUCT).assign(**floors)
 
 
 def peak_memory_megabytes(case_name: str, variant: str, threads: int) -> float:
@@ -195,25 +202,19 @@ def _measure_memory(case_name: str, variant: str, threads: int) -> float:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-def measure(names: list[str], rounds: int, threads: int) -> pd.DataFrame:
+def measure(names: list[str], rounds: int) -> pd.DataFrame:
     """Check, time and print all cases."""
     tables = []
-    rate = product_rate(rounds)
-    print(f"float32 products reach {rate:.0f} GFLOP/s with {threads} thread(s)")
+    square = torch.randn(PRODUCT_SIZE, PRODUCT_SIZE)
     for name in names:
         case = CASES[name]
         steps = steps_of(case)
         check(name, steps)
-        times = interleaved(steps, rounds)
-        # The lowest that this machine's products allow, as a variant of its own.
-        cfc, lstm = floor(case)
-        times["floor of a CfC"] = cfc / rate
-        times["floor of an LSTM"] = lstm / rate
+        times = with_floors(case, interleaved({**steps, PRODUCT: lambda: square @ square}, rounds))
         for reference in (LSTM, LIBRARY):
             table = compared(times, reference, "core", name)
             tables.append(table)
             show(table, f"{name}: forwards and backwards, relative to {reference}")
-        print(f"\nfloor of a CfC relative to that of an LSTM: {cfc / lstm:.3f}")
     return pd.concat(tables, ignore_index=True)
 
 
@@ -246,7 +247,7 @@ def main() -> None:
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     names = arguments.case or list(CASES)
-    table = measure(names, 3 if arguments.quick else 11, arguments.threads)
+    table = measure(names, 3 if arguments.quick else 11)
     if arguments.out:
         save(table, arguments.out)
     if not arguments.quick:

@@ -28,12 +28,13 @@ from raw_data import prepared, source_of, study_of
 from timing import compared, interleaved, save, show
 
 from liquidbench import configuration
+from liquidbench.allocator import keep_freed_memory
 from liquidbench.datasets.cache import Sequences
 from liquidbench.errors import run_command
 from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training import inputs
 from liquidbench.training.batches import Batch
-from liquidbench.training.device import keep_freed_memory, make_deterministic
+from liquidbench.training.device import make_deterministic
 from liquidbench.training.loop import training_batches
 from liquidbench.training.precision import computing_in_precision
 from liquidbench.training.schedules import make_optimizer

@@ -132,10 +132,14 @@ def gpu_count():
     return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
-# One card per job that uses one. `snakemake --resources gpu=N` says how many there are.
+# What a cluster is asked for: one card per job that uses one.
 if config["device"] == "cpu":
     GPUS_PER_JOB = 0
 elif config["device"] == "cuda":
     GPUS_PER_JOB = 1
 else:
     GPUS_PER_JOB = min(1, gpu_count())
+
+# What limits the jobs of one machine: each takes its share of a card. Snakemake counts in whole numbers, so in
+# percent. `--resources gpu_percent=200` gives the workflow two cards.
+GPU_PERCENT_PER_JOB = GPUS_PER_JOB * 100 // config["jobs_per_gpu"]

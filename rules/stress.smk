@@ -17,8 +17,10 @@ rule stress:
     threads: config["threads"]["train"]
     resources:
         gpu=GPUS_PER_JOB,
+        gpu_percent=GPU_PERCENT_PER_JOB,
         # Not parameters: naming what would have been taken anyway must not repeat a training.
         device=config["device"],
+        jobs_per_gpu=config["jobs_per_gpu"],
         core_implementation=config["core_implementation"],
         mem_mb=8000,
         runtime=120,
@@ -32,5 +34,6 @@ rule stress:
     shell:
         "python {params.script:q} --cache {input.cache:q} --run {params.run:q}"
         " --settings {params.settings:q} --device {resources.device} --threads {threads}"
+        " --jobs-per-gpu {resources.jobs_per_gpu}"
         " --core-implementation {resources.core_implementation}"
         " --out {output:q} 2>&1 | tee {log:q}"

@@ -15,8 +15,10 @@ rule train:
     threads: config["threads"]["train"]
     resources:
         gpu=GPUS_PER_JOB,
+        gpu_percent=GPU_PERCENT_PER_JOB,
         # Not parameters: naming what would have been taken anyway must not repeat a training.
         device=config["device"],
+        jobs_per_gpu=config["jobs_per_gpu"],
         core_implementation=config["core_implementation"],
         mem_mb=8000,
         runtime=720,
@@ -29,5 +31,6 @@ rule train:
         "python {params.script:q} --cache {input:q} --dataset {wildcards.dataset}"
         " --protocol {wildcards.protocol} --model {wildcards.model} --seed {wildcards.seed}"
         " --settings {params.settings:q} --device {resources.device} --threads {threads}"
+        " --jobs-per-gpu {resources.jobs_per_gpu}"
         " --core-implementation {resources.core_implementation}"
         " --out {params.directory:q} 2>&1 | tee {log:q}"

@@ -19,7 +19,7 @@ from cfc_helpers import (
     runnable,
 )
 from liquidbench.errors import InputError
-from liquidbench.models.cfc import build, implementations, native, portable
+from liquidbench.models.cfc import build, implementations, native, portable, products
 from liquidbench.models.cfc import recurrence as reference
 from liquidbench.models.cfc.recurrence import ACTIVATIONS, MODES, Memory
 
@@ -292,3 +292,18 @@ def test_jobs_that_start_at_once_build_without_harm(empty_cache):
     jobs = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(3)]
     assert [job.wait() for job in jobs] == [0, 0, 0]
     assert len(list(empty_cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5)])
+def test_the_product_with_wide_inputs_is_torch_s_own(shape):
+    x = torch.randn(*shape, 1100, requires_grad=True)
+    weight, bias = torch.randn(7, 1100, requires_grad=True), torch.randn(7, requires_grad=True)
+    factors = torch.randn(*shape, 7)
+    # An expanded gradient has strides of zero.
+    for gradient in (factors, torch.ones(7).expand(*shape, 7)):
+        found = []
+        for product in (products.linear, torch.nn.functional.linear):
+            out = product(x, weight, bias)
+            gradients = torch.autograd.grad(out, (x, weight, bias), gradient)
+            found.append(dict(zip(["out", "x", "weight", "bias"], (out.detach(), *gradients))))
+        assert_close(*found, BOUND[torch.float32])

@@ -97,6 +97,8 @@ def test_an_unknown_key_is_named_with_the_keys_that_are_allowed(
         ("seeds", 3, "'array'"),
         ("seeds", [0, 0], "non-unique"),
         ("device", "gpu", "'auto', 'cpu', 'cuda'"),
+        ("jobs_per_gpu", 0, "minimum of 1"),
+        ("jobs_per_gpu", 1.5, "'integer'"),
         ("paths.raw", "", "does not match"),
         ("paths.results", "a{b}", "does not match"),
         ("threads.train", 0, "minimum of 1"),

@@ -266,10 +266,10 @@ def test_profile_is_read_by_snakemake_from_beside_the_snakefile(tmp_path: Path) 
     assert (tmp_path / "x").exists()
 
 
-def test_profile_keeps_two_jobs_off_one_card_and_the_data_sets_apart() -> None:
+def test_profile_gives_the_jobs_one_card_and_keeps_the_data_sets_apart() -> None:
     path = PROJECT / "profiles/default/config.yaml"
     profile = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert profile["resources"] == ["gpu=1"]
+    assert profile["resources"] == ["gpu_percent=100"]
     assert profile["keep-going"] is True
     assert profile["rerun-incomplete"] is True
 

@@ -119,6 +119,21 @@ def test_the_demo_is_the_whole_study_on_synthetic_data(project):
     assert {protocol for _, protocol, _, _ in trained} == {"demo", "demo-stress"}
 
 
+@pytest.mark.parametrize(
+    ("configured", "card", "percent"),
+    [("device: cuda", 1, 100), ("{device: cuda, jobs_per_gpu: 3}", 1, 33), ("device: cpu", 0, 0)],
+)
+def test_jobs_take_their_share_of_a_card_and_ask_a_cluster_for_all_of_it(
+    project, configured, card, percent
+):
+    result = snakemake(project, "physionet", "-n", "--configfile", configure(project, configured))
+    resources = re.findall(r"^rule train:\n(?: +.*\n)*? +resources: (.*)\n", result.stdout, re.M)
+    assert len(resources) == 3, result.stdout
+    for line in resources:
+        told = dict(pair.split("=", 1) for pair in line.split(", "))
+        assert (int(told["gpu"]), int(told["gpu_percent"])) == (card, percent)
+
+
 def test_a_misspelt_key_is_one_clear_line(project):
     overlay = configure(project, "datasets: {nmnist: {modles: [lstm]}}")
     result = snakemake(project, "-n", "--configfile", overlay)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 # cuBLAS reads this when it starts; without it its kernels are not deterministic.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+# OpenMP reads this when torch loads it. By default its threads spin while they wait for the next product; where
+# anything else is running, they so take the cores from the threads that they wait for.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from liquidbench.errors import run_command
 from liquidbench.files import json_object, written_whole
@@ -22,12 +25,13 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="the run directory")
     parser.add_argument("--settings", required=True, help="corruptions, rates, draws, mask_seed")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--jobs-per-gpu", type=int, default=1, help="how many may share a card")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--core-implementation", choices=CHOICES, default="auto")
     parser.add_argument("--out", type=Path, required=True, help="the CSV file to write")
     arguments = parser.parse_args()
     settings = json_object(arguments.settings, "--settings")
-    with chosen_device(arguments.device) as device:
+    with chosen_device(arguments.device, arguments.jobs_per_gpu) as device:
         model, data, task, metrics = load_run(
             arguments.run,
             arguments.cache,

@@ -6,6 +6,9 @@ from pathlib import Path
 
 # cuBLAS reads this when it starts; without it its kernels are not deterministic.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+# OpenMP reads this when torch loads it. By default its threads spin while they wait for the next product; where
+# anything else is running, they so take the cores from the threads that they wait for.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from liquidbench.errors import run_command
 from liquidbench.files import json_object
@@ -24,6 +27,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--settings", required=True, help="resolved, as JSON")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument("--jobs-per-gpu", type=int, default=1, help="how many may share a card")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--core-implementation", choices=CHOICES, default="auto")
     parser.add_argument("--out", type=Path, required=True, help="the run directory")
@@ -36,7 +40,7 @@ def main() -> None:
         settings=json_object(arguments.settings, "--settings"),
         cache=arguments.cache,
     )
-    with chosen_device(arguments.device) as device:
+    with chosen_device(arguments.device, arguments.jobs_per_gpu) as device:
         train_run(request, arguments.out, device, arguments.threads, arguments.core_implementation)
 
 

@@ -58,26 +58,21 @@ def train(
         started = time.monotonic()
         learning_rate = optimizer.param_groups[0]["lr"]
         model.train()
-        losses, correct = [], 0
+        losses, correct = [], []
         for batch in training_batches(data, settings, order, device):
-            with computing_in_precision(settings, device):
-                logits = model(batch.steps, None, batch.lengths)
-            loss = task.loss(logits, batch)
-            optimizer.zero_grad()
-            loss.backward()
-            if settings["gradient_clip"] is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_clip"])
-            optimizer.step()
-            losses.append((loss.detach(), len(batch.indices)))
-            correct += task.correct(logits.detach(), batch) or 0
+            loss, logits = train_step(model, batch, task, optimizer, settings, device)
+            losses.append((loss, len(batch.indices)))
+            if task.metric == "accuracy":
+                correct.append(task.correct(logits, batch))
         said, test = evaluate(model, data.test, data, task, settings, device)
         schedule(test[task.metric])
         row = {
             "epoch": number,
             "learning_rate": learning_rate,
             "train_loss": weighted_mean(losses),
-            f"train_{task.metric}": correct / len(data.train)
-            if task.metric == "accuracy"
+            # Read at the epoch's end: reading a figure of every step would make a GPU wait for each.
+            f"train_{task.metric}": int(torch.stack(correct).sum()) / len(data.train)
+            if correct
             else None,
             "test_loss": test["loss"],
             f"test_{task.metric}": test[task.metric],
@@ -85,6 +80,26 @@ def train(
         epochs.append(Epoch(row, time.monotonic() - started))
         report(epochs[-1])
     return epochs, said, test
+
+
+def train_step(
+    model: SequenceModel,
+    batch: Batch,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    settings: dict[str, Any],
+    device: torch.device,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Move the weights once; gives the loss and the logits that the batch had before."""
+    with computing_in_precision(settings, device):
+        logits = model(batch.steps, None, batch.lengths)
+    loss = task.loss(logits, batch)
+    optimizer.zero_grad()
+    loss.backward()
+    if settings["gradient_clip"] is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), settings["gradient_clip"])
+    optimizer.step()
+    return loss.detach(), logits.detach()
 
 
 def training_batches(

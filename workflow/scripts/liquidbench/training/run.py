@@ -12,13 +12,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from liquidbench.allocator import keep_freed_memory
 from liquidbench.errors import InputError
 from liquidbench.files import read_json, sha256_of_code, sha256_of_file, write_json, written_whole
 from liquidbench.models.sequence_model import SequenceModel, describe
 from liquidbench.stages import parts_of
 from liquidbench.training import inputs
 from liquidbench.training.batches import make_batch
-from liquidbench.training.device import keep_freed_memory, make_deterministic
+from liquidbench.training.device import make_deterministic
 from liquidbench.training.loop import Epoch, evaluate, train
 from liquidbench.training.precision import precision_of
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now

@@ -37,9 +37,9 @@ class ClassificationTask:
         """(batch, classes) probabilities, float64."""
         return functional.softmax(logits.double(), dim=1).cpu().numpy()
 
-    def correct(self, logits: Tensor, batch: Batch) -> int:
-        """The number of right answers in a batch."""
-        return int((logits.argmax(dim=1) == batch.targets).sum())
+    def correct(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The number of right answers in a batch, on the device."""
+        return (logits.argmax(dim=1) == batch.targets).sum()
 
     def figures(self, probabilities: np.ndarray, sequences: Sequences) -> Figures:
         """Metrics of (examples, classes) probabilities."""
@@ -91,10 +91,10 @@ class BinaryTask:
         """(batch,) probabilities of class 1, float64."""
         return torch.sigmoid(logits.double()).squeeze(1).cpu().numpy()
 
-    def correct(self, logits: Tensor, batch: Batch) -> int:
-        """The number of right answers in a batch."""
+    def correct(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The number of right answers in a batch, on the device."""
         answers = torch.sigmoid(logits.squeeze(1)) >= self.threshold
-        return int((answers == batch.targets.bool()).sum())
+        return (answers == batch.targets.bool()).sum()
 
     def figures(self, probabilities: np.ndarray, sequences: Sequences) -> Figures:
         """Metrics of (examples,) probabilities."""
@@ -155,10 +155,6 @@ class TranscriptionTask:
             [decode_greedily(path, self.alphabet) for path in logits.argmax(dim=2).cpu().numpy()],
             dtype=object,
         )
-
-    def correct(self, logits: Tensor, batch: Batch) -> None:
-        """Nothing: no text is read while training."""
-        return None
 
     def figures(self, readings: np.ndarray, sequences: Sequences) -> Figures:
         """Error rates of (examples,) texts."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from liquidbench.models.cfc.products import linear
 from liquidbench.models.cfc.recurrence import ACTIVATIONS, MODES, Memory, Recurrence
 
 
@@ -147,7 +148,7 @@ class CfCLayer(nn.Module):
                 )
             else:
                 biases[-1] = self._with_time_maps_joined(biases[-1])
-        inputs = functional.linear(features, weight, bias).to(initial.dtype)
+        inputs = linear(features, weight, bias).to(initial.dtype)
         pure = self.mode == "pure"
         return Recurrence(
             mode=self.mode,
