@@ -179,7 +179,7 @@ def main() -> None:
         for dataset in arguments.dataset or list(LIMITS):
             folder = Path(scratch, dataset)
             cache = prepared(dataset, config, arguments.mirror, folder, LIMITS[dataset])
-            rounds = 7 if arguments.quick else 25
+            rounds = 5 if arguments.quick else 15
             tables.append(measure(dataset, config, cache, source_of(arguments.mirror), rounds))
     if arguments.out:
         save(pd.concat(tables, ignore_index=True), arguments.out)
