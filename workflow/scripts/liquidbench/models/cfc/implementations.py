@@ -1,5 +1,6 @@
 """Which code computes a CfC layer. All of it gives the same numbers, to rounding."""
 
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 
@@ -13,11 +14,15 @@ MODULES = {
     "reference": "recurrence",  # the plain loop, differentiated by autograd
     "portable": "portable",  # plain PyTorch, backward pass by hand
     "native": "native",  # C++, on a CPU
+    "triton": "triton_sweep",  # Triton, on a CUDA GPU
 }
 CHOICES = ("auto", *MODULES)
 
 # The fastest first.
-_BY_DEVICE = {"cpu": ("native", "portable", "reference")}
+_BY_DEVICE = {
+    "cpu": ("native", "portable", "reference"),
+    "cuda": ("triton", "portable", "reference"),
+}
 _ELSEWHERE = ("portable", "reference")
 
 
@@ -34,6 +39,9 @@ def run(wish: str, r: Recurrence) -> tuple[Tensor, Tensor | None, str]:
     Raises:
         InputError: the implementation that was asked for cannot take this layer here.
     """
+    device = r.inputs.device.type
+    if torch.is_autocast_enabled(device):
+        r = replace(r, products=torch.get_autocast_dtype(device))
     name = _fastest(r) if wish == "auto" else wish
     module = _module(name)
     if wish != "auto" and (reason := module.refuses(r)):
@@ -42,14 +50,19 @@ def run(wish: str, r: Recurrence) -> tuple[Tensor, Tensor | None, str]:
             f"{wish} is asked for, but it {reason}",
             "Use auto, which takes another where it must",
         )
-    # The products with the state are too small to gain from a lower precision on a CPU.
-    with torch.autocast(r.inputs.device.type, enabled=False):
+    # The products with the state are too small to gain from a lower precision on a CPU. On a GPU, `products` asks.
+    with torch.autocast(device, enabled=False):
         return *module.run(r), name
 
 
 def _fastest(r: Recurrence) -> str:
     candidates = _BY_DEVICE.get(r.inputs.device.type, _ELSEWHERE)
-    return next(name for name in candidates if _module(name).refuses(r) is None)
+    return next(name for name in candidates if _takes(_module(name), r))
+
+
+def _takes(module: ModuleType, r: Recurrence) -> bool:
+    """Whether an implementation can compute a layer, and where it has a trial of itself, passes it here."""
+    return module.refuses(r) is None and getattr(module, "works_here", lambda _: True)(r)
 
 
 def _module(name: str) -> ModuleType:
