@@ -14,6 +14,7 @@ import functools
 import importlib.util
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -30,6 +31,11 @@ from liquidbench.models.cfc.recurrence import Recurrence
 
 # Shared memory of a program that every GPU from compute capability 8.0 on has.
 _LEAST_SHARED = 99 * 1024
+# Columns of a product at a time, pieces of a matrix in use or on their way, and about how many bytes each has.
+_CANDIDATES = (
+    *((256, 4, 48 << 10), (256, 3, 48 << 10), (256, 3, 24 << 10), (128, 4, 24 << 10)),
+    *((128, 3, 24 << 10), (64, 3, 24 << 10), (32, 3, 24 << 10), (32, 2, 12 << 10)),
+)
 # Of what relative size, against the largest number of a result, differences from the plain loop may be.
 _TOLERANCES = {"ieee": 1e-4, "tf32": 2e-2, "bf16": 1e-1}
 
@@ -67,17 +73,34 @@ def _power_in(size: int, most: int) -> int:
     return min(size & -size, most)
 
 
+def _chunk(size: int, most: int) -> int:
+    """The largest power of two that divides `size`, at least 16 and at most 64 or `most`."""
+    return _power_in(size, min(64, 1 << (max(16, most).bit_length() - 1)))
+
+
 def shared_bytes(tiling: Tiling, maps: int, itemsize: int) -> int:
-    """An upper bound of the shared memory of both kernels: the pieces on their way in the largest of the products."""
+    """The shared memory that both kernels need at most: the pieces on their way in the largest of the products.
+
+    Args:
+        tiling: of a layer.
+        maps: that its gates have.
+        itemsize: bytes of an operand of the products.
+    """
+    columns = max(tiling.units_block, tiling.width_block)
     largest = max(
-        (tiling.rows * 4 + columns * itemsize) * chunk
-        for chunk, columns in (
-            (tiling.units_chunk, max(tiling.width_block, tiling.units_block)),
-            (tiling.width_chunk, max(tiling.width_block, tiling.units_block)),
+        _piece(tiling, chunk, wide, itemsize)
+        for chunk, wide in (
+            (tiling.units_chunk, columns),
+            (tiling.width_chunk, columns),
             (tiling.heads_chunk, maps * tiling.units_block),
         )
     )
-    return largest * tiling.stages
+    # What is computed with is no longer on its way; what changes its layout between products needs some room too.
+    return max(largest * (tiling.stages - 1), 4 * tiling.rows * columns) + 1024
+
+
+def _piece(tiling: Tiling, chunk: int, columns: int, itemsize: int) -> int:
+    return chunk * (tiling.rows * 4 + columns * itemsize)
 
 
 @functools.lru_cache(maxsize=64)
@@ -94,16 +117,17 @@ def tiling_for(units: int, width: int, maps: int, precision: str, shared: int) -
     itemsize = 2 if precision == "bf16" else 4
     # Tensor cores take 16 rows. Products in full do not use them: there fewer rows spread over more processors.
     rows = 8 if precision == "ieee" else 16
-    for most, stages in ((256, 3), (256, 2), (128, 3), (128, 2), (64, 2), (32, 2)):
-        units_block, width_block = _power_in(units, most), _power_in(width, min(most, 128))
-        chunk = 64 // itemsize
+
+    for block, stages, piece in _CANDIDATES:
+        units_block, width_block = _power_in(units, block), _power_in(width, min(block, 128))
+        columns = max(units_block, width_block)
         tiling = Tiling(
             rows=rows,
             units_block=units_block,
             width_block=width_block,
-            units_chunk=_power_in(units, chunk),
-            width_chunk=_power_in(width, chunk),
-            heads_chunk=_power_in(width, chunk),
+            units_chunk=_chunk(units, piece // (columns * itemsize)),
+            width_chunk=_chunk(width, piece // (columns * itemsize)),
+            heads_chunk=_chunk(width, piece // (maps * units_block * itemsize)),
             stages=stages,
             warps=4 if precision == "ieee" or units_block < 128 else 8,
         )
@@ -338,16 +362,17 @@ class _Triton(torch.autograd.Function):
         programs = (rows // tiling.rows,)
         down = [weight.to(kind.dtype).t().contiguous() for weight in weights]
         # Whatever a kind of layer does not have is never read: another tensor stands in its place.
-        _kernels().forward[programs](
-            *_present(states, inputs.contiguous(), elapsed, lengths, order),
-            *_present(states, states, hidden, slopes, gates),
-            *_present(states, *_stacked(down), *_stacked_biases(biases), *vectors),
-            *(batch, time, rows),
-            **kind.options(tiling),
-            KEEP=keep,
-            HEADS_CHUNK=tiling.heads_chunk,
-            REAL_WIDTH=kind.width,
-        )
+        with _on_device_of(inputs):
+            _kernels().forward[programs](
+                *_present(states, inputs.contiguous(), elapsed, lengths, order),
+                *_present(states, states, hidden, slopes, gates),
+                *_present(states, *_stacked(down), *_stacked_biases(biases), *vectors),
+                *(batch, time, rows),
+                **kind.options(tiling),
+                KEEP=keep,
+                HEADS_CHUNK=tiling.heads_chunk,
+                REAL_WIDTH=kind.width,
+            )
         ctx.kind, ctx.tiling, ctx.batch = kind, tiling, batch
         if keep:
             ctx.save_for_backward(
@@ -375,13 +400,14 @@ class _Triton(torch.autograd.Function):
         grad_maps[time] = 0.0
         totals = new(time, rows, units) if kind.mode == "pure" else None
         up = [weight.to(kind.dtype) for weight in weights]
-        _kernels().backward[(rows // tiling.rows,)](
-            *_present(states, grad_states.contiguous(), elapsed, lengths, order),
-            *_present(states, hidden, slopes, gates, grads, grad_maps, totals),
-            *_present(states, *_stacked(up), decay, asymptote),
-            *(batch, time, rows),
-            **kind.options(tiling),
-        )
+        with _on_device_of(states):
+            _kernels().backward[(rows // tiling.rows,)](
+                *_present(states, grad_states.contiguous(), elapsed, lengths, order),
+                *_present(states, hidden, slopes, gates, grads, grad_maps, totals),
+                *_present(states, *_stacked(up), decay, asymptote),
+                *(batch, time, rows),
+                **kind.options(tiling),
+            )
         behind = [*(g[:time] for g in grads), grad_maps[:time]]
         below = [states[:time], *hidden]
         grad_initial = behind[0][0] @ weights[0]
@@ -467,6 +493,11 @@ def _longest_first(lengths: Tensor, rows: int) -> Tensor:
     """(rows,) int32: the sequences by length, so that those of a program end together, then the added rows."""
     added = torch.arange(len(lengths), rows, device=lengths.device)
     return torch.cat([torch.argsort(lengths, descending=True, stable=True), added]).to(torch.int32)
+
+
+def _on_device_of(tensor: Tensor) -> AbstractContextManager:
+    """Where Triton launches: on torch's current device, which need not be that of the tensors."""
+    return torch.cuda.device(tensor.device) if tensor.device.type == "cuda" else nullcontext()
 
 
 def _interpreted() -> bool:
