@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from liquidbench.models.cfc import triton_kernels
-from liquidbench.models.cfc.triton_sweep import Kind, padded, shared_bytes, tiling_for
+from liquidbench.models.cfc.triton_sweep import ROWS, Kind, Tiling, padded, shared_bytes, tiling_for
 
 # Shared memory that a program may have (CUDA C++ Programming Guide, table "Technical Specifications").
 SHARED = {80: 163 * 1024, 86: 99 * 1024, 89: 99 * 1024, 90: 227 * 1024}
@@ -42,9 +42,14 @@ CASES = {
 }
 
 
+def _tiling(kind: Kind, shared: int) -> Tiling:
+    sizes = padded(kind.units), padded(kind.width)
+    return tiling_for(*sizes, kind.maps, kind.precision, shared, ROWS[kind.precision])
+
+
 def compiled(name: str, kind: Kind, shared: int, capability: int) -> tuple[Any, int, int]:
     """One kernel: what Triton says of it, registers per thread, and bytes spilled per thread."""
-    tiling = tiling_for(padded(kind.units), padded(kind.width), kind.maps, kind.precision, shared)
+    tiling = _tiling(kind, shared)
     options = kind.options(tiling)
     if name == "forward":
         options |= {"KEEP": True, "HEADS_CHUNK": tiling.heads_chunk, "REAL_WIDTH": kind.width}
@@ -99,7 +104,7 @@ def main() -> None:
                 mode, timed, ragged, units, width, depth = CASES[case]
                 kind = Kind(mode, "tanh", timed, ragged, units, width, depth, precision)
                 shared = SHARED[capability]
-                tiling = tiling_for(padded(units), padded(width), kind.maps, precision, shared)
+                tiling = _tiling(kind, shared)
                 bound = shared_bytes(tiling, kind.maps, 2 if precision == "bf16" else 4)
                 for name in ("forward", "backward"):
                     result, registers, stack = compiled(name, kind, shared, capability)

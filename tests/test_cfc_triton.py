@@ -143,7 +143,8 @@ def _multiply_bfloat16(monkeypatch):
 def test_tilings_divide_the_sizes_and_fit_a_gpu(precision, maps, sizes):
     units, width = map(padded, sizes)
     for shared in (99 << 10, 163 << 10, 227 << 10):
-        tiling = triton_sweep.tiling_for(units, width, maps, precision, shared)
+        rows = triton_sweep.ROWS[precision]
+        tiling = triton_sweep.tiling_for(units, width, maps, precision, shared, rows)
         assert shared_bytes(tiling, maps, 2 if precision == "bf16" else 4) <= shared
         for size, parts in (
             (units, (tiling.units_block, tiling.units_chunk)),

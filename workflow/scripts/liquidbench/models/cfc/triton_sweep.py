@@ -14,6 +14,7 @@ import functools
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
@@ -36,8 +37,14 @@ _CANDIDATES = (
     *((256, 4, 48 << 10), (256, 3, 48 << 10), (256, 3, 24 << 10), (128, 4, 24 << 10)),
     *((128, 3, 24 << 10), (64, 3, 24 << 10), (32, 3, 24 << 10), (32, 2, 12 << 10)),
 )
+# Sequences per program, by the precision of products. Tensor cores take 16 rows; products in full do not use them, and
+# fewer rows spread over more processors.
+ROWS = {"ieee": 8, "tf32": 16, "bf16": 16}
 # Of what relative size, against the largest number of a result, differences from the plain loop may be.
-_TOLERANCES = {"ieee": 1e-4, "tf32": 2e-2, "bf16": 1e-1}
+TOLERANCES = {"ieee": 1e-4, "tf32": 2e-2, "bf16": 1e-1}
+
+
+Compute = Callable[[Recurrence], tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -104,20 +111,18 @@ def _piece(tiling: Tiling, chunk: int, columns: int, itemsize: int) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def tiling_for(units: int, width: int, maps: int, precision: str, shared: int) -> Tiling:
+def tiling_for(units: int, width: int, maps: int, precision: str, shared: int, rows: int) -> Tiling:
     """The first tiling that fits: wide blocks and many stages first.
 
     Args:
         units: padded.
         width: of the backbone, padded.
         maps: that the gates have.
-        precision: a key of `_TOLERANCES`.
+        precision: a key of `TOLERANCES`.
         shared: bytes of shared memory that a program may have.
+        rows: sequences per program.
     """
     itemsize = 2 if precision == "bf16" else 4
-    # Tensor cores take 16 rows. Products in full do not use them: there fewer rows spread over more processors.
-    rows = 8 if precision == "ieee" else 16
-
     for block, stages, piece in _CANDIDATES:
         units_block, width_block = _power_in(units, block), _power_in(width, min(block, 128))
         columns = max(units_block, width_block)
@@ -129,7 +134,7 @@ def tiling_for(units: int, width: int, maps: int, precision: str, shared: int) -
             width_chunk=_chunk(width, piece // (columns * itemsize)),
             heads_chunk=_chunk(width, piece // (maps * units_block * itemsize)),
             stages=stages,
-            warps=4 if precision == "ieee" or units_block < 128 else 8,
+            warps=4 if units_block < 128 else rows // 2 if precision == "ieee" else 8,
         )
         if shared_bytes(tiling, maps, itemsize) <= shared:
             break
@@ -145,7 +150,7 @@ class Kind:
         timed, ragged: whether there are elapsed times and lengths.
         units, width: of the state and of the backbone; without a backbone the width is that of the state.
         depth: backbone layers.
-        precision: of the products, a key of `_TOLERANCES`.
+        precision: of the products, a key of `TOLERANCES`.
     """
 
     mode: str
@@ -179,7 +184,8 @@ class Kind:
             properties = torch.cuda.get_device_properties(device)
             shared = getattr(properties, "shared_memory_per_block_optin", shared)
         sizes = padded(self.units), padded(self.width)
-        return tiling_for(*sizes, self.maps, self.precision, shared)
+        rows = ROWS[self.precision]
+        return tiling_for(*sizes, self.maps, self.precision, shared, rows)
 
     def options(self, tiling: Tiling) -> dict[str, Any]:
         """The compile-time arguments that both kernels have."""
@@ -260,7 +266,7 @@ def _problem(kind: Kind, device: torch.device) -> str | None:
             torch.enable_grad(),
             torch.autocast(device.type, enabled=False),
         ):
-            problem = difference(example(kind, device), _TOLERANCES[kind.precision])
+            problem = difference(example(kind, device), TOLERANCES[kind.precision])
     except Exception as error:  # whatever a compiler or a driver may raise
         problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     if problem is not None:
@@ -299,12 +305,12 @@ def example(kind: Kind, device: torch.device, batch: int = 19, time: int = 4) ->
     )
 
 
-def difference(r: Recurrence, tolerance: float) -> str | None:
-    """What of a layer's states and gradients differs from the plain loop's, or None.
+def errors(r: Recurrence, compute: Compute) -> dict[str, float]:
+    """How far a layer's states and gradients are from the plain loop's, as a share of the largest number of each.
 
     Args:
-        r: the layer; whatever requires gradients is compared.
-        tolerance: of differences, relative to the largest number of each result.
+        r: the layer; every tensor but lengths and elapsed times requires gradients.
+        compute: an implementation's `run`.
     """
     tensors = {
         "inputs": r.inputs,
@@ -315,15 +321,26 @@ def difference(r: Recurrence, tolerance: float) -> str | None:
         "asymptote": r.asymptote,
     }
     tensors = {n: tensor for n, tensor in tensors.items() if tensor is not None}
-    results = []
-    for compute in (recurrence.run, run):
-        states, _ = compute(r)
-        # Another weight for every state: a plain sum would hide exchanged ones.
-        weights = torch.linspace(-1.0, 1.0, states.numel(), device=states.device)
-        loss = (states * weights.view(states.shape)).sum()
-        results.append([states.detach(), *torch.autograd.grad(loss, list(tensors.values()))])
-    for name, expected, got in zip(["states", *tensors], *results):
-        error = ((got - expected).abs().max() / expected.abs().max().clamp_min(1e-6)).item()
+    expected, got = (_states_and_gradients(r, how, tensors) for how in (recurrence.run, compute))
+    return {
+        name: ((b - a).abs().max() / a.abs().max().clamp_min(1e-6)).item()
+        for name, a, b in zip(["states", *tensors], expected, got)
+    }
+
+
+def _states_and_gradients(
+    r: Recurrence, compute: Compute, tensors: dict[str, Tensor]
+) -> list[Tensor]:
+    states, _ = compute(r)
+    # Another weight for every state: a plain sum would hide exchanged ones.
+    weights = torch.linspace(-1.0, 1.0, states.numel(), device=states.device)
+    loss = (states * weights.view(states.shape)).sum()
+    return [states.detach(), *torch.autograd.grad(loss, list(tensors.values()))]
+
+
+def difference(r: Recurrence, tolerance: float) -> str | None:
+    """What of a layer's states and gradients differs by more than `tolerance` (see `errors`), or None."""
+    for name, error in errors(r, run).items():
         if not error <= tolerance:  # nan too
             return f"{name} differ from the plain loop's by {error:.2g} of the largest"
     return None
