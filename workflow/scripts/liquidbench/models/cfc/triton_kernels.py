@@ -58,20 +58,22 @@ def _activation(z, KIND: tl.constexpr):
 
 @triton.jit
 def _product(
-    total,
     left,
     right,
     SIZE: tl.constexpr,
     STRIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
     CHUNK: tl.constexpr,
     STAGES: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """`total` + rows x matrix.
+    """Rows x matrix, (ROWS, BLOCK).
 
-    `left` are (ROWS, 1) pointers to the starts of rows of SIZE, `right` (1, N) pointers to the tops of columns, whose
-    elements are STRIDE apart.
+    `left` are (ROWS, 1) pointers to the starts of rows of SIZE, `right` (1, BLOCK) pointers to the tops of columns,
+    whose elements are STRIDE apart.
     """
+    total = tl.zeros((ROWS, BLOCK), tl.float32)
     k = tl.arange(0, CHUNK)
     for start in tl.range(0, SIZE, CHUNK, num_stages=STAGES):
         rows = tl.load(left + (start + k)[None, :])
@@ -82,20 +84,20 @@ def _product(
 
 @triton.jit
 def _products(
-    first,
-    second,
-    third,
-    fourth,
     left,
     right,
     SIZE: tl.constexpr,
     MAPS: tl.constexpr,
     UNITS: tl.constexpr,
+    ROWS: tl.constexpr,
+    BLOCK: tl.constexpr,
     CHUNK: tl.constexpr,
     STAGES: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """As `_product`, with MAPS matrices side by side, each UNITS wide."""
+    """As `_product`, of MAPS matrices side by side, each UNITS wide; always four results, of which the first count."""
+    first = tl.zeros((ROWS, BLOCK), tl.float32)
+    second, third, fourth = first, first, first
     k = tl.arange(0, CHUNK)
     for start in tl.range(0, SIZE, CHUNK, num_stages=STAGES):
         rows = tl.load(left + (start + k)[None, :])
@@ -115,7 +117,7 @@ def _products(
 
 
 @triton.jit
-def _start(
+def _offset(
     number: tl.constexpr,
     inputs,
     bias,
@@ -123,15 +125,15 @@ def _start(
     inside,
     UNITS: tl.constexpr,
     REAL_UNITS: tl.constexpr,
-    ROWS: tl.constexpr,
-    BLOCK: tl.constexpr,
     DEPTH: tl.constexpr,
 ):
-    """What a map's products are added to: its bias, or without a backbone the inputs' part."""
+    """What is added to a map's product: its bias, or without a backbone the inputs' part."""
     if DEPTH == 0:
         mask = inside & (columns < REAL_UNITS)[None, :]
-        return tl.load(inputs + (number * REAL_UNITS + columns)[None, :], mask=mask, other=0.0)
-    return tl.zeros((ROWS, BLOCK), tl.float32) + tl.load(bias + number * UNITS + columns)[None, :]
+        offset = tl.load(inputs + (number * REAL_UNITS + columns)[None, :], mask=mask, other=0.0)
+    else:
+        offset = tl.load(bias + number * UNITS + columns)[None, :]
+    return offset
 
 
 @triton.jit
@@ -203,10 +205,11 @@ def forward(
             for n in range(0, WIDTH, WIDTH_BLOCK):
                 columns = n + tl.arange(0, WIDTH_BLOCK)
                 mask = real[:, None] & (columns < REAL_WIDTH)[None, :]
-                z = tl.load(inputs_row + columns[None, :], mask=mask, other=0.0)
-                z = _product(
-                    *(z, below, first + columns[None, :]),
-                    *(UNITS, WIDTH, UNITS_CHUNK, STAGES, PRECISION),
+                # Fetched while the product is computed; likewise below.
+                offset = tl.load(inputs_row + columns[None, :], mask=mask, other=0.0)
+                z = offset + _product(
+                    *(below, first + columns[None, :], UNITS, WIDTH),
+                    *(ROWS, WIDTH_BLOCK, UNITS_CHUNK, STAGES, PRECISION),
                 )
                 value, slope = _activation(z, ACTIVATION)
                 tl.store(hidden_row + columns[None, :], value)
@@ -216,13 +219,12 @@ def forward(
             for i in tl.static_range(1, DEPTH):
                 for n in range(0, WIDTH, WIDTH_BLOCK):
                     columns = n + tl.arange(0, WIDTH_BLOCK)
-                    z = tl.zeros((ROWS, WIDTH_BLOCK), tl.float32)
-                    z += tl.load(inner_bias + (i - 1) * WIDTH + columns)[None, :]
-                    z = _product(
-                        z,
+                    offset = tl.load(inner_bias + (i - 1) * WIDTH + columns)[None, :]
+                    z = offset + _product(
                         hidden_row + (i - 1) * layer_size,
                         inner + (i - 1) * WIDTH * WIDTH + columns[None, :],
-                        *(WIDTH, WIDTH, WIDTH_CHUNK, STAGES, PRECISION),
+                        *(WIDTH, WIDTH),
+                        *(ROWS, WIDTH_BLOCK, WIDTH_CHUNK, STAGES, PRECISION),
                     )
                     value, slope = _activation(z, ACTIVATION)
                     tl.store(hidden_row + i * layer_size + columns[None, :], value)
@@ -236,29 +238,24 @@ def forward(
             passed = tl.load(elapsed + rows.to(tl.int64) * time + t, mask=real, other=0.0)[:, None]
         for n in range(0, UNITS, UNITS_BLOCK):
             columns = n + tl.arange(0, UNITS_BLOCK)
-            f = _start(
-                *(0, inputs_row, heads_bias, columns, real[:, None]),
-                *(UNITS, REAL_UNITS, ROWS, UNITS_BLOCK, DEPTH),
-            )
-            g, a, b = f, f, f
+            given = (inputs_row, heads_bias, columns, real[:, None])
+            f_offset = _offset(0, *given, UNITS, REAL_UNITS, DEPTH)
             if MAPS > 1:
-                g = _start(
-                    *(1, inputs_row, heads_bias, columns, real[:, None]),
-                    *(UNITS, REAL_UNITS, ROWS, UNITS_BLOCK, DEPTH),
-                )
-                a = _start(
-                    *(2, inputs_row, heads_bias, columns, real[:, None]),
-                    *(UNITS, REAL_UNITS, ROWS, UNITS_BLOCK, DEPTH),
-                )
+                g_offset = _offset(1, *given, UNITS, REAL_UNITS, DEPTH)
+                a_offset = _offset(2, *given, UNITS, REAL_UNITS, DEPTH)
             if MAPS > 3:
-                b = _start(
-                    *(3, inputs_row, heads_bias, columns, real[:, None]),
-                    *(UNITS, REAL_UNITS, ROWS, UNITS_BLOCK, DEPTH),
-                )
+                b_offset = _offset(3, *given, UNITS, REAL_UNITS, DEPTH)
             f, g, a, b = _products(
-                *(f, g, a, b, below, heads + columns[None, :]),
-                *(WIDTH if DEPTH > 0 else UNITS, MAPS, UNITS, HEADS_CHUNK, STAGES, PRECISION),
+                *(below, heads + columns[None, :]),
+                *(WIDTH if DEPTH > 0 else UNITS, MAPS, UNITS),
+                *(ROWS, UNITS_BLOCK, HEADS_CHUNK, STAGES, PRECISION),
             )
+            f += f_offset
+            if MAPS > 1:
+                g += g_offset
+                a += a_offset
+            if MAPS > 3:
+                b += b_offset
             kept = gates + here * (SAVED * UNITS) + rows[:, None] * (SAVED * UNITS)
             kept += columns[None, :]
             if MODE == "pure":
@@ -340,20 +337,24 @@ def backward(
             grad = tl.load(
                 place + columns[None, :], mask=valid & (columns < REAL_UNITS)[None, :], other=0.0
             )
-            if DEPTH > 0:
-                grad = _product(
-                    *(grad, grads_row + padded_batch * WIDTH, first + columns[None, :]),
-                    *(WIDTH, UNITS, WIDTH_CHUNK, STAGES, PRECISION),
-                )
-            else:
-                grad = _product(
-                    *(grad, maps_row + padded_batch * (MAPS * UNITS), heads + columns[None, :]),
-                    *(MAPS * UNITS, UNITS, UNITS_CHUNK, STAGES, PRECISION),
-                )
             kept = gates + here * (SAVED * UNITS) + rows[:, None] * (SAVED * UNITS)
             kept += columns[None, :]
             to_maps = maps_row + columns[None, :]
             f = tl.load(kept)
+            if MODE != "pure":
+                g = tl.load(kept + UNITS)
+                gate = tl.load(kept + 2 * UNITS)
+            if DEPTH > 0:
+                grad += _product(
+                    *(grads_row + padded_batch * WIDTH, first + columns[None, :], WIDTH, UNITS),
+                    *(ROWS, UNITS_BLOCK, WIDTH_CHUNK, STAGES, PRECISION),
+                )
+            else:
+                grad += _product(
+                    *(maps_row + padded_batch * (MAPS * UNITS), heads + columns[None, :]),
+                    *(MAPS * UNITS, UNITS),
+                    *(ROWS, UNITS_BLOCK, UNITS_CHUNK, STAGES, PRECISION),
+                )
             if MODE == "pure":
                 size = tl.abs(f)
                 falling = tl.exp(-(tl.abs(tl.load(decay + columns))[None, :] + size) * passed)
@@ -363,8 +364,6 @@ def backward(
                 total = totals + here * UNITS + rows[:, None] * UNITS
                 tl.store(total + columns[None, :], tl.where(valid, grad, 0.0))
             else:
-                g = tl.load(kept + UNITS)
-                gate = tl.load(kept + 2 * UNITS)
                 by_f = (1.0 - f * f) * (1.0 - gate) if MODE == "default" else 1.0 - f * f
                 by_g = (1.0 - g * g) * gate
                 by_gate = (g - f if MODE == "default" else g) * gate * (1.0 - gate)
@@ -383,27 +382,28 @@ def backward(
             layer = DEPTH - 1 - i
             for n in range(0, WIDTH, WIDTH_BLOCK):
                 columns = n + tl.arange(0, WIDTH_BLOCK)
-                grad = tl.zeros((ROWS, WIDTH_BLOCK), tl.float32)
-                if i == 0:
-                    grad = _product(
-                        *(grad, maps_row, heads + columns[None, :]),
-                        *(MAPS * UNITS, WIDTH, UNITS_CHUNK, STAGES, PRECISION),
-                    )
-                else:
-                    grad = _product(
-                        grad,
-                        grads_row + (layer + 1) * grads_size,
-                        inner + layer * WIDTH * WIDTH + columns[None, :],
-                        *(WIDTH, WIDTH, WIDTH_CHUNK, STAGES, PRECISION),
-                    )
                 if SLOPES:
-                    grad *= tl.load(slopes_row + layer * layer_size + columns[None, :])
+                    slope = tl.load(slopes_row + layer * layer_size + columns[None, :])
                 else:
                     value = tl.load(hidden_row + layer * layer_size + columns[None, :])
-                    if ACTIVATION == "tanh":
-                        grad *= 1.0 - value * value
-                    else:
-                        grad = tl.where(value > 0.0, grad, 0.0)
+                    slope = (
+                        1.0 - value * value
+                        if ACTIVATION == "tanh"
+                        else tl.where(value > 0.0, 1.0, 0.0)
+                    )
+                if i == 0:
+                    grad = _product(
+                        *(maps_row, heads + columns[None, :], MAPS * UNITS, WIDTH),
+                        *(ROWS, WIDTH_BLOCK, UNITS_CHUNK, STAGES, PRECISION),
+                    )
+                else:
+                    grad = _product(
+                        grads_row + (layer + 1) * grads_size,
+                        inner + layer * WIDTH * WIDTH + columns[None, :],
+                        *(WIDTH, WIDTH),
+                        *(ROWS, WIDTH_BLOCK, WIDTH_CHUNK, STAGES, PRECISION),
+                    )
+                grad *= slope
                 tl.store(grads_row + layer * grads_size + columns[None, :], grad)
             tl.debug_barrier()
         t -= 1
