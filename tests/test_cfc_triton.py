@@ -5,11 +5,15 @@ of a program wait for each other where they must. That is for `works_here`, on a
 """
 
 import importlib.util
+import os
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -113,6 +117,23 @@ class TestKernels:
         zeros = torch.zeros(1)
         memory = recurrence.Memory(zeros, zeros, zeros)
         assert "mixed memory" in triton_sweep.refuses(replace(r, memory=memory))
+
+
+def test_kernels_compile_for_gpus_and_fit_them(tmp_path):
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("the package triton is not installed (PyTorch for CPUs does without)")
+    script = Path(__file__).parents[1] / "benchmarks/triton_resources.py"
+    table = tmp_path / "resources.csv"
+    subprocess.run(
+        [sys.executable, script, "--cases", "no backbone", "--out", table],
+        env=os.environ | {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"},
+        check=True,
+    )
+    resources = pd.read_csv(table)
+    assert len(resources) == 12
+    assert (resources["shared"] <= resources["bound"]).all()
+    assert (resources["bound"] <= resources["limit"]).all()
+    assert (resources["stack_bytes"] < 512).all()
 
 
 def _multiply_bfloat16(monkeypatch):

@@ -322,9 +322,14 @@ def errors(r: Recurrence, compute: Compute) -> dict[str, float]:
     }
     tensors = {n: tensor for n, tensor in tensors.items() if tensor is not None}
     expected, got = (_states_and_gradients(r, how, tensors) for how in (recurrence.run, compute))
+    with torch.no_grad():
+        without = compute(r)[0]
     return {
         name: ((b - a).abs().max() / a.abs().max().clamp_min(1e-6)).item()
-        for name, a, b in zip(["states", *tensors], expected, got)
+        for name, a, b in (
+            *zip(["states", *tensors], expected, got),
+            ("states without gradients", expected[0], without),
+        )
     }
 
 
