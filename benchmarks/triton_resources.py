@@ -53,7 +53,7 @@ def compiled(name: str, kind: Kind, shared: int, capability: int) -> tuple[Any, 
     options = kind.options(tiling)
     if name == "forward":
         options |= {"KEEP": True, "HEADS_CHUNK": tiling.heads_chunk, "REAL_WIDTH": kind.width}
-    warps = options.pop("num_warps")
+    for_compiler = {name: options.pop(name) for name in ("num_warps", "enable_fp_fusion")}
     kernel = getattr(triton_kernels, name)
     weight = "*bf16" if kind.precision == "bf16" else "*fp32"
     types = {
@@ -69,9 +69,8 @@ def compiled(name: str, kind: Kind, shared: int, capability: int) -> tuple[Any, 
         if signature[argument].startswith("*")
     }
     source = ASTSource(kernel, signature, options, aligned)
-    result = triton.compile(
-        source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps}
-    )
+    target = GPUTarget("cuda", capability, 32)
+    result = triton.compile(source, target=target, options=for_compiler)
     return result, *_registers(result.asm["cubin"])
 
 
@@ -102,7 +101,7 @@ def main() -> None:
         for case in options.cases:
             for precision in options.precisions:
                 mode, timed, ragged, units, width, depth = CASES[case]
-                kind = Kind(mode, "tanh", timed, ragged, units, width, depth, precision)
+                kind = Kind(mode, "lecun_tanh", timed, ragged, units, width, depth, precision)
                 shared = SHARED[capability]
                 tiling = _tiling(kind, shared)
                 bound = shared_bytes(tiling, kind.maps, 2 if precision == "bf16" else 4)

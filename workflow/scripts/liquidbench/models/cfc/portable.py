@@ -29,7 +29,7 @@ def refuses(r: Recurrence) -> str | None:
 
 def run(r: Recurrence) -> tuple[Tensor, Tensor | None]:
     """All states, as `recurrence.run` gives them."""
-    r = with_constants_folded(r)
+    r = _with_constants_folded(r)
     batch, time, _ = r.inputs.shape
     order, active = None, [batch] * time
     if r.lengths is not None:
@@ -67,7 +67,7 @@ def run(r: Recurrence) -> tuple[Tensor, Tensor | None]:
     return states.transpose(0, 1), cells
 
 
-def with_constants_folded(r: Recurrence) -> Recurrence:
+def _with_constants_folded(r: Recurrence) -> Recurrence:
     """lecun_tanh's factors go into the weights around it: what remains is tanh, two operations fewer per step."""
     if r.activation != "lecun_tanh" or len(r.weights) == 1:
         return r

@@ -38,13 +38,16 @@ def _sigmoid(x):
 
 @triton.jit
 def _activation(z, KIND: tl.constexpr):
-    """Value and derivative of a backbone's activation; the derivative is only used for silu and gelu."""
-    if KIND == "tanh":
+    """Value and derivative of a backbone's activation."""
+    if KIND == "lecun_tanh":
+        value = 1.7159 * _tanh(0.666 * z)
+        slope = _slope_of_value(value, KIND)
+    elif KIND == "tanh":
         value = _tanh(z)
-        slope = 1.0 - value * value
+        slope = _slope_of_value(value, KIND)
     elif KIND == "relu":
-        value = tl.maximum(z, 0.0)
-        slope = tl.where(z > 0.0, 1.0, 0.0)
+        value = tl.where(z <= 0.0, 0.0, z)  # nan stays
+        slope = _slope_of_value(value, KIND)
     elif KIND == "silu":
         part = _sigmoid(z)
         value = z * part
@@ -54,6 +57,18 @@ def _activation(z, KIND: tl.constexpr):
         value = z * part
         slope = part + z * 0.3989422804014327 * tl.exp(-0.5 * z * z)
     return value, slope
+
+
+@triton.jit
+def _slope_of_value(value, KIND: tl.constexpr):
+    """The derivative of an activation, of those whose value tells it."""
+    if KIND == "lecun_tanh":
+        slope = 0.666 * (1.7159 - value * value * (1.0 / 1.7159))
+    elif KIND == "tanh":
+        slope = 1.0 - value * value
+    else:
+        slope = tl.where(value > 0.0, 1.0, 0.0)
+    return slope
 
 
 @triton.jit
@@ -386,11 +401,7 @@ def backward(
                     slope = tl.load(slopes_row + layer * layer_size + columns[None, :])
                 else:
                     value = tl.load(hidden_row + layer * layer_size + columns[None, :])
-                    slope = (
-                        1.0 - value * value
-                        if ACTIVATION == "tanh"
-                        else tl.where(value > 0.0, 1.0, 0.0)
-                    )
+                    slope = _slope_of_value(value, ACTIVATION)
                 if i == 0:
                     grad = _product(
                         *(maps_row, heads + columns[None, :], MAPS * UNITS, WIDTH),
