@@ -1,6 +1,8 @@
 """Which code computes a CfC layer. All of it gives the same numbers, to rounding."""
 
+import sys
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -44,7 +46,7 @@ def run(wish: str, r: Recurrence) -> tuple[Tensor, Tensor | None, str]:
         r = replace(r, products=torch.get_autocast_dtype(device))
     name = _fastest(r) if wish == "auto" else wish
     module = _module(name)
-    if wish != "auto" and (reason := module.refuses(r)):
+    if wish != "auto" and (reason := module.refuses(r) or _works_here(module, r)):
         raise InputError(
             "configuration key core_implementation",
             f"{wish} is asked for, but it {reason}",
@@ -56,13 +58,25 @@ def run(wish: str, r: Recurrence) -> tuple[Tensor, Tensor | None, str]:
 
 
 def _fastest(r: Recurrence) -> str:
-    candidates = _BY_DEVICE.get(r.inputs.device.type, _ELSEWHERE)
-    return next(name for name in candidates if _takes(_module(name), r))
+    for name in _BY_DEVICE.get(r.inputs.device.type, _ELSEWHERE):
+        module = _module(name)
+        if module.refuses(r) is None:
+            problem = _works_here(module, r)
+            if problem is None:
+                return name
+            _say(f"note: the {name} CfC {problem}; another computes instead, more slowly")
+    raise AssertionError("the plain loop takes every layer")
 
 
-def _takes(module: ModuleType, r: Recurrence) -> bool:
-    """Whether an implementation can compute a layer, and where it has a trial of itself, passes it here."""
-    return module.refuses(r) is None and getattr(module, "works_here", lambda _: True)(r)
+def _works_here(module: ModuleType, r: Recurrence) -> str | None:
+    """What an implementation finds wrong with itself on this machine; most do not ask."""
+    return module.works_here(r) if hasattr(module, "works_here") else None
+
+
+@cache
+def _say(text: str) -> None:
+    """To stderr, once."""
+    print(text, file=sys.stderr)
 
 
 def _module(name: str) -> ModuleType:

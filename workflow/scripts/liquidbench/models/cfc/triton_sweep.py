@@ -13,7 +13,6 @@ A kernel is right only where it has proved so: `works_here` compares it with the
 import functools
 import importlib.util
 import os
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -111,7 +110,7 @@ def _piece(tiling: Tiling, chunk: int, columns: int, itemsize: int) -> int:
 
 @functools.lru_cache(maxsize=64)
 def tiling_for(units: int, width: int, maps: int, precision: str, shared: int, rows: int) -> Tiling:
-    """The first tiling that fits: wide blocks and many stages first.
+    """The first tiling that fits, wide blocks and many stages first; the least of all where none does.
 
     Args:
         units: padded.
@@ -178,13 +177,13 @@ class Kind:
 
     def tiling(self, device: torch.device) -> Tiling:
         """How the kernels divide their products on a GPU."""
-        shared = _LEAST_SHARED
-        if device.type == "cuda":
-            properties = torch.cuda.get_device_properties(device)
-            shared = getattr(properties, "shared_memory_per_block_optin", shared)
         sizes = padded(self.units), padded(self.width)
-        rows = ROWS[self.precision]
+        shared, rows = _shared_memory(device), ROWS[self.precision]
         return tiling_for(*sizes, self.maps, self.precision, shared, rows)
+
+    def shared_bytes(self, device: torch.device) -> int:
+        """Bytes of shared memory that the kernels need at most."""
+        return shared_bytes(self.tiling(device), self.maps, self.dtype.itemsize)
 
     def options(self, tiling: Tiling) -> dict[str, Any]:
         """The compile-time arguments that both kernels have."""
@@ -246,16 +245,28 @@ def refuses(r: Recurrence) -> str | None:
         return "has no gradient of elapsed times"
     if len({weight.shape[0] for weight in r.weights[:-1]}) > 1:
         return "needs backbone layers of one width"
+    kind, device = kind_of(r), r.inputs.device
+    needed, there = kind.shared_bytes(device), _shared_memory(device)
+    if needed > there:
+        return f"needs {needed} bytes of shared memory, and the GPU has {there}"
     return None
 
 
-def works_here(r: Recurrence) -> bool:
-    """Whether the kernels for a layer's options and sizes compute as the plain loop does, on the GPU at hand.
+def _shared_memory(device: torch.device) -> int:
+    """Bytes of shared memory that a program may have."""
+    if device.type != "cuda":
+        return _LEAST_SHARED
+    properties = torch.cuda.get_device_properties(device)
+    return getattr(properties, "shared_memory_per_block_optin", _LEAST_SHARED)
 
-    A small batch with random weights is tried, once per process and kind of layer. If its states or gradients are
-    wrong, or the kernels do not compile or run, a line on stderr says so.
+
+def works_here(r: Recurrence) -> str | None:
+    """What is wrong with the kernels for a layer's options and sizes on the GPU at hand, in words, or None.
+
+    A small batch with random weights is tried, once per process and kind of layer: its states and gradients must be
+    the plain loop's, and the kernels must compile and run in the first place.
     """
-    return _problem(kind_of(r), r.inputs.device) is None
+    return _problem(kind_of(r), r.inputs.device)
 
 
 @functools.lru_cache(maxsize=256)
@@ -270,13 +281,7 @@ def _problem(kind: Kind, device: torch.device) -> str | None:
             problem = difference(example(kind, device), TOLERANCES[kind.precision])
     except Exception as error:  # whatever a compiler or a driver may raise
         problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    if problem is not None:
-        print(
-            f"note: the Triton kernels are not used for CfC layers of {kind.units} units in mode "
-            f"{kind.mode} on {device}: {problem}",
-            file=sys.stderr,
-        )
-    return problem
+    return problem and f"fails its trial on {device} ({kind.mode}, {kind.units} units): {problem}"
 
 
 def example(kind: Kind, device: torch.device, batch: int = 19, time: int = 4) -> Recurrence:
