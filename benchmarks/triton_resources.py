@@ -26,7 +26,10 @@ from liquidbench.models.cfc import triton_kernels
 from liquidbench.models.cfc.triton_sweep import ROWS, Kind, Tiling, padded, shared_bytes, tiling_for
 
 # Shared memory that a program may have (CUDA C++ Programming Guide, table "Technical Specifications").
-SHARED = {80: 163 * 1024, 86: 99 * 1024, 89: 99 * 1024, 90: 227 * 1024}
+SHARED = {
+    **{80: 163 * 1024, 86: 99 * 1024, 89: 99 * 1024},
+    **{90: 227 * 1024, 100: 227 * 1024, 120: 99 * 1024},
+}
 # (mode, timed, ragged, units, width, depth)
 CASES = {
     "N-MNIST": ("default", False, False, 128, 128, 1),

@@ -231,7 +231,7 @@ def kind_of(r: Recurrence) -> Kind:
 
 def refuses(r: Recurrence) -> str | None:
     """Why this implementation cannot take a layer, or None."""
-    if importlib.util.find_spec("triton") is None:
+    if not _has_triton():
         return "needs the package triton, which is not installed"
     if r.inputs.device.type != "cuda" and not _interpreted():
         return f"computes on a CUDA GPU, and the layer is on {r.inputs.device.type}"
@@ -525,6 +525,11 @@ def _longest_first(lengths: Tensor, rows: int) -> Tensor:
 def _on_device_of(tensor: Tensor) -> AbstractContextManager:
     """Where Triton launches: on torch's current device, which need not be that of the tensors."""
     return torch.cuda.device(tensor.device) if tensor.device.type == "cuda" else nullcontext()
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def _interpreted() -> bool:
