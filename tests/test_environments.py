@@ -249,6 +249,8 @@ def test_requirements_are_what_the_project_imports() -> None:
     sources += PROJECT.glob("benchmarks/*.py")
     sources += PROJECT.glob("workflow/scripts/liquidbench/**/*.py")
     imported = reach(sources).imports.keys() - {path.stem for path in sources} - {"liquidbench"}
+    # Comes with PyTorch's CUDA builds, and is imported on a GPU only.
+    imported -= {"triton"}
     distributions = packages_distributions()
     providers = {name: {normalised(one) for one in distributions[name]} for name in imported}
     assert {name for name, some in providers.items() if not some & requirements()} == set()

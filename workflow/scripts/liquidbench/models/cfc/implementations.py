@@ -1,5 +1,8 @@
 """Which code computes a CfC layer. All of it gives the same numbers, to rounding."""
 
+import sys
+from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -13,11 +16,15 @@ MODULES = {
     "reference": "recurrence",  # the plain loop, differentiated by autograd
     "portable": "portable",  # plain PyTorch, backward pass by hand
     "native": "native",  # C++, on a CPU
+    "triton": "triton_sweep",  # Triton, on a CUDA GPU
 }
 CHOICES = ("auto", *MODULES)
 
 # The fastest first.
-_BY_DEVICE = {"cpu": ("native", "portable", "reference")}
+_BY_DEVICE = {
+    "cpu": ("native", "portable", "reference"),
+    "cuda": ("triton", "portable", "reference"),
+}
 _ELSEWHERE = ("portable", "reference")
 
 
@@ -34,16 +41,19 @@ def run(wish: str, r: Recurrence) -> tuple[Tensor, Tensor | None, str]:
     Raises:
         InputError: the implementation that was asked for cannot take this layer here.
     """
+    device = r.inputs.device.type
+    if torch.is_autocast_enabled(device):
+        r = replace(r, products=torch.get_autocast_dtype(device))
     name = _fastest(r) if wish == "auto" else wish
     module = _module(name)
-    if wish != "auto" and (reason := module.refuses(r)):
+    if wish != "auto" and (reason := module.refuses(r) or _works_here(module, r)):
         raise InputError(
             "configuration key core_implementation",
             f"{wish} is asked for, but it {reason}",
             "Use auto, which takes another where it must",
         )
-    # The products with the state are too small to gain from a lower precision on a CPU.
-    with torch.autocast(r.inputs.device.type, enabled=False):
+    # The products with the state are too small to gain from a lower precision on a CPU. On a GPU, `products` asks.
+    with torch.autocast(device, enabled=False):
         return *module.run(r), name
 
 
@@ -53,8 +63,25 @@ def can_run(name: str, r: Recurrence) -> bool:
 
 
 def _fastest(r: Recurrence) -> str:
-    candidates = _BY_DEVICE.get(r.inputs.device.type, _ELSEWHERE)
-    return next(name for name in candidates if can_run(name, r))
+    for name in _BY_DEVICE.get(r.inputs.device.type, _ELSEWHERE):
+        module = _module(name)
+        if module.refuses(r) is None:
+            problem = _works_here(module, r)
+            if problem is None:
+                return name
+            _say(f"note: the {name} CfC {problem}; another computes instead, more slowly")
+    raise AssertionError("the plain loop takes every layer")
+
+
+def _works_here(module: ModuleType, r: Recurrence) -> str | None:
+    """What an implementation finds wrong with itself on this machine; most do not ask."""
+    return module.works_here(r) if hasattr(module, "works_here") else None
+
+
+@cache
+def _say(text: str) -> None:
+    """To stderr, once."""
+    print(text, file=sys.stderr)
 
 
 def _module(name: str) -> ModuleType:

@@ -61,6 +61,8 @@ class Recurrence:
         asymptote: (units,), A of mode ``pure``; None in the others.
         dropout: None, or for each backbone layer the factors of its activations, (batch, time, width).
         memory: the LSTM of mixed memory, or None.
+        products: the precision that autocast asks of products, or None: that of the operands. Only implementations
+            on a GPU follow it.
     """
 
     mode: str
@@ -75,6 +77,7 @@ class Recurrence:
     asymptote: Tensor | None = None
     dropout: tuple[Tensor, ...] | None = None
     memory: Memory | None = None
+    products: torch.dtype | None = None
 
     @property
     def units(self) -> int:
