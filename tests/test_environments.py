@@ -244,13 +244,18 @@ def test_lock_holds_exact_versions_that_install_anywhere() -> None:
     assert [name for name in lock if name.startswith(("nvidia-", "cuda-", "triton"))] == []
 
 
+def test_what_comes_with_gpu_builds_alone_is_no_requirement_and_its_module_is_not_started() -> None:
+    reached = reach([PROJECT / "workflow/scripts/train.py"])
+    assert "triton" not in reached.imports
+    assert "liquidbench.models.cfc.triton_sweep" in reached.modules
+    assert "liquidbench.models.cfc.triton_kernels" not in reached.modules
+
+
 def test_requirements_are_what_the_project_imports() -> None:
     sources = [*PROJECT.glob("workflow/scripts/*.py"), *PROJECT.glob("tests/*.py")]
     sources += PROJECT.glob("benchmarks/*.py")
     sources += PROJECT.glob("workflow/scripts/liquidbench/**/*.py")
     imported = reach(sources).imports.keys() - {path.stem for path in sources} - {"liquidbench"}
-    # Comes with PyTorch's CUDA builds, and is imported on a GPU only.
-    imported -= {"triton"}
     distributions = packages_distributions()
     providers = {name: {normalised(one) for one in distributions[name]} for name in imported}
     assert {name for name, some in providers.items() if not some & requirements()} == set()

@@ -22,6 +22,8 @@ CHANNELS = ["conda-forge", "nodefaults"]
 # pip installs packages that conda-forge lacks; a compiler is no package of PyPI's. No code imports them.
 _ONLY_CONDA = ("pip", "cxx-compiler")
 # Packages that conda-forge names otherwise than PyPI.
+# Import names that come with another package's builds for GPUs. A module that imports one is for those alone.
+_ONLY_WITH_GPU_BUILDS = ("triton",)
 PYPI_NAMES = {"matplotlib-base": "matplotlib", "pytorch": "torch"}
 
 
@@ -41,7 +43,7 @@ class Reach:
     """What a stage's scripts import, directly and through the library.
 
     Attributes:
-        modules: the library's modules, such as ``liquidbench.files``, sorted.
+        modules: the library's modules, such as ``liquidbench.files``, sorted; not those that need a GPU build.
         imports: other packages' import names, and for each the files that import it.
     """
 
@@ -226,14 +228,17 @@ def reach(scripts: Iterable[Path]) -> Reach:
     for path, _, _ in queue:
         if not path.is_file():
             raise InputError(path, "no such script", "Write it, or correct the rule that runs it")
-    modules: set[str] = set()
+    modules: dict[str, Path] = {}
+    only_gpu: set[Path] = set()
     imports: dict[str, set[Path]] = {}
     while queue:
         path, package, folder = queue.pop()
         for name in imported_names(path, package):
             parts = name.split(".")
             if _library_file(parts[0], folder) is None:
-                if parts[0] not in sys.stdlib_module_names:
+                if parts[0] in _ONLY_WITH_GPU_BUILDS:
+                    only_gpu.add(path)
+                elif parts[0] not in sys.stdlib_module_names:
                     imports.setdefault(parts[0], set()).add(path)
                 continue
             # Importing a.b.c runs a and a.b first.
@@ -241,12 +246,13 @@ def reach(scripts: Iterable[Path]) -> Reach:
                 module = ".".join(parts[:depth])
                 file = _library_file(module, folder)
                 if file is not None and module not in modules:
-                    modules.add(module)
+                    modules[module] = file
                     is_package = file.name == "__init__.py"
                     queue.append(
                         (file, module if is_package else ".".join(parts[: depth - 1]), folder)
                     )
-    return Reach(sorted(modules), {name: sorted(imports[name]) for name in sorted(imports)})
+    anywhere = sorted(module for module, file in modules.items() if file not in only_gpu)
+    return Reach(anywhere, {name: sorted(imports[name]) for name in sorted(imports)})
 
 
 def imports_against_pins(
