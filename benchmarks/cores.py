@@ -9,7 +9,7 @@ implementation can do without, at the speed of this machine's own matrix product
 
 import argparse
 import multiprocessing
-import resource
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -185,21 +185,27 @@ def with_floors(case: Case, times: pd.DataFrame) -> pd.DataFrame:
 
 
 def peak_memory_megabytes(case_name: str, variant: str, threads: int) -> float:
-    """The most memory of a process that does three steps of one variant, less that of one that has only built it."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
+    """How much more memory a process of its own needs for three steps of one variant than for having built it."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measure_memory, (case_name, variant, threads))
 
 
 def _measure_memory(case_name: str, variant: str, threads: int) -> float:
     torch.set_num_threads(threads)
     step = steps_of(CASES[case_name])[variant]
-    warm = nn.Linear(8, 8)
-    warm(torch.randn(2, 8)).sum().backward()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Threads and libraries are there after a first product of any kind.
+    nn.Linear(512, 512)(torch.randn(512, 512)).sum().backward()
+    # 5 sets the peak back to what is held now: https://docs.kernel.org/filesystems/proc.html
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _peak_kilobytes()
     for _ in range(3):
         step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (_peak_kilobytes() - before) / 1024
+
+
+def _peak_kilobytes() -> int:
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)[1])
 
 
 def measure(names: list[str], rounds: int) -> pd.DataFrame:
@@ -250,7 +256,9 @@ def main() -> None:
     table = measure(names, 3 if arguments.quick else 11)
     if arguments.out:
         save(table, arguments.out)
-    if not arguments.quick:
+    if arguments.quick or not Path("/proc/self/clear_refs").exists():
+        print("\nPeak memory is not measured: it takes Linux, and no --quick")
+    else:
         memory = measure_memory(names, arguments.threads)
         if arguments.out:
             save(memory, arguments.out.with_name(f"{arguments.out.stem}-memory.csv"))

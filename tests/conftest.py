@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Before torch is imported: on a busy machine, threads that spin while they wait take the cores from those that compute.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_compiled_libraries(tmp_path_factory):

@@ -39,10 +39,15 @@ class Interpolation:
         f, g, gate = parts[:3]
         slopes = torch.empty_like(values)
         by_f, by_g, by_time, *by_rest = slopes.split(self.units, dim=2)
+        # In place: temporary tensors of all steps would be a fifth of the memory that a training step needs.
         still = 1.0 - gate
-        torch.mul(1.0 - f * f, still if self.gated else 1.0, out=by_f)
-        torch.mul(1.0 - g * g, gate, out=by_g)
-        torch.mul(g - f if self.gated else g, still.mul_(gate), out=by_time)
+        torch.mul(f, f, out=by_f).neg_().add_(1.0)
+        torch.mul(g, g, out=by_g).neg_().add_(1.0).mul_(gate)
+        by_time.copy_(g)
+        if self.gated:
+            by_f.mul_(still)
+            by_time.sub_(f)
+        by_time.mul_(still.mul_(gate))
         if self.elapsed is not None:
             by_rest[0].copy_(by_time)
             by_time.mul_(self.elapsed)
