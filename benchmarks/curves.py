@@ -10,7 +10,6 @@ weights of which each is one rounding away. Curves agree to rounding if ours is 
 
 import argparse
 import copy
-import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -20,7 +19,7 @@ from typing import Any
 import pandas as pd
 import torch
 from library_core import LibraryCfCCore
-from studies import DATASETS, PROJECT, open_study
+from studies import DATASETS, PROJECT, add_mirror_option, open_study
 from timing import save
 
 sys.path.insert(0, str(PROJECT / "workflow/scripts"))
@@ -120,7 +119,7 @@ def curves(
 def main() -> None:
     """Parse the command line, train, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mirror", type=Path, default=os.environ.get("LIQUIDBENCH_MIRROR"))
+    add_mirror_option(parser)
     parser.add_argument("--dataset", choices=DATASETS, default="physionet")
     parser.add_argument("--whole", action="store_true", help="all examples, not the first few")
     parser.add_argument("--epochs", type=int, default=5)

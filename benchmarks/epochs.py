@@ -30,7 +30,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from cores import available
 from library_core import LibraryCfCCore
-from studies import DATASETS, PROJECT, Study, open_study
+from studies import (
+    DATASETS,
+    LIMITS,
+    PROJECT,
+    QUICK_LIMITS,
+    Study,
+    add_mirror_option,
+    open_study,
+)
 from timing import compared, interleaved, save, show
 
 sys.path.insert(0, str(PROJECT / "workflow/scripts"))
@@ -57,16 +65,14 @@ LINES = 4
 def main() -> None:
     """Parse the command line, time, print and write."""
     arguments = parse_arguments()
+    limits = QUICK_LIMITS if arguments.quick else LIMITS
     with tempfile.TemporaryDirectory(prefix="liquidbench-epochs-") as folder:
-        here = open_study(PROJECT, arguments.mirror, Path(folder, "here"), arguments.quick)
+        here = open_study(PROJECT, arguments.mirror, Path(folder, "here"), limits)
         if arguments.before is None:
             tables = [steps_of(here, name, arguments) for name in arguments.datasets]
         else:
             before = open_study(
-                arguments.before.resolve(),
-                arguments.mirror,
-                Path(folder, "before"),
-                arguments.quick,
+                arguments.before.resolve(), arguments.mirror, Path(folder, "before"), limits
             )
             tables = [epochs_of(here, before, name, arguments) for name in arguments.datasets]
     if arguments.out is not None:
@@ -78,13 +84,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    mirror = os.environ.get("LIQUIDBENCH_MIRROR")
-    parser.add_argument(
-        "--mirror",
-        type=Path,
-        default=Path(mirror) if mirror else None,
-        help="folder with raw files (the variable LIQUIDBENCH_MIRROR; none: synthetic data)",
-    )
+    add_mirror_option(parser)
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--out", type=Path, help="CSV file to write")
     parser.add_argument("--quick", action="store_true", help="few examples and rounds: a trial")

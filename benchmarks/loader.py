@@ -14,20 +14,19 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
-from raw_data import prepared, source_of, study_of
+from studies import DATASETS, PROJECT, Study, add_mirror_option, open_study, source_of
 from timing import compared, interleaved, save, show
 
-from liquidbench import configuration
 from liquidbench.allocator import keep_freed_memory
 from liquidbench.datasets.cache import Sequences
 from liquidbench.errors import run_command
@@ -35,32 +34,26 @@ from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training import inputs
 from liquidbench.training.batches import Batch
 from liquidbench.training.device import make_deterministic
-from liquidbench.training.loop import training_batches
-from liquidbench.training.precision import computing_in_precision
+from liquidbench.training.loop import train_step, training_batches
 from liquidbench.training.schedules import make_optimizer
-from liquidbench.training.tasks import Task, task_of
+from liquidbench.training.tasks import task_of
 
 CPU = torch.device("cpu")
 BATCH = "shuffled batch"
 PROTOCOLS = {"iam": "compact"}
-# A few batches of each protocol.
+# More batches than a processor's cache holds.
 LIMITS = {
     "nmnist": {"limit_train": 1000, "limit_test": 10},
     "quickdraw": {"per_category": 1000},
     "iam": {"limit_train": 200, "limit_test": 10},
     "physionet": {"limit_patients": 4000},
 }
-
-
-def runs_of(config: configuration.Config, dataset: str) -> dict[str, configuration.Run]:
-    """The first LSTM and the first CfC that the study trains on a data set, by core."""
-    settings = config["datasets"][dataset]
-    protocol = PROTOCOLS.get(dataset, settings["protocol"])
-    runs: dict[str, configuration.Run] = {}
-    for model in settings["models"]:
-        run = configuration.Run(dataset, protocol, model, 0)
-        runs.setdefault(config["models"][model]["core"], run)
-    return runs
+SYNTHETIC = {
+    "nmnist": {"train": 300, "test": 20},
+    "quickdraw": {"per_category": 100},
+    "iam": {"train": 120, "validation": 10, "test": 20},
+    "physionet": {"patients": 1000},
+}
 
 
 def endless(data: inputs.RunData, training: dict[str, Any]) -> Iterator[Batch]:
@@ -68,27 +61,6 @@ def endless(data: inputs.RunData, training: dict[str, Any]) -> Iterator[Batch]:
     order = np.random.default_rng(0)
     while True:
         yield from training_batches(data, training, order, CPU)
-
-
-def step_of(
-    model: SequenceModel, task: Task, training: dict[str, Any]
-) -> Callable[[Batch], torch.Tensor]:
-    """A training step as the training loop does it; gives the loss."""
-    optimizer = make_optimizer(model, training)
-    model.train()
-
-    def step(batch: Batch) -> torch.Tensor:
-        with computing_in_precision(training, CPU):
-            logits = model(batch.steps, None, batch.lengths)
-        loss = task.loss(logits, batch)
-        optimizer.zero_grad()
-        loss.backward()
-        if training["gradient_clip"] is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), training["gradient_clip"])
-        optimizer.step()
-        return loss.detach()
-
-    return step
 
 
 def plain_batch(sequences: Sequences, indices: np.ndarray) -> np.ndarray:
@@ -124,14 +96,13 @@ def check(data: inputs.RunData, training: dict[str, Any]) -> None:
         sys.exit(f"error: an epoch of {data.attributes.dataset} does not hold every example once")
 
 
-def measure(
-    dataset: str, config: configuration.Config, cache: Path, case: str, rounds: int
-) -> pd.DataFrame:
+def measure(dataset: str, study: Study, rounds: int) -> pd.DataFrame:
     """Check, time and print one data set."""
-    runs = runs_of(config, dataset)
-    training = configuration.run_settings(config, next(iter(runs.values())))["training"]
-    data = inputs.load(cache, training, 0)
+    block, case = study.resolved[dataset], source_of(study.mirror)
+    training = block["settings"]["cfc"]["training"]
+    data = inputs.load(study.cache(dataset), training, 0)
     check(data, training)
+    task = task_of(data.attributes, training)
     batches = endless(data, training)
     current = next(batches)
 
@@ -140,12 +111,10 @@ def measure(
         current = next(batches)
 
     variants: dict[str, Callable[[], object]] = {BATCH: load}
-    for core, run in runs.items():
-        settings = configuration.run_settings(config, run)
-        task = task_of(data.attributes, settings["training"])
-        model = SequenceModel(settings["architecture"], data.input_shape, task.outputs)
-        step = step_of(model, task, settings["training"])
-        variants[f"step, {core}"] = lambda step=step: step(current)
+    for core, settings in block["settings"].items():
+        model = SequenceModel(settings["architecture"], data.input_shape, task.outputs).train()
+        step = partial(train_step, model, task=task, optimizer=make_optimizer(model, training))
+        variants[f"step, {core}"] = lambda step=step: step(current, settings=training, device=CPU)
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     times = interleaved(variants, rounds, warmups=2, clock=clock)
     tables = [
@@ -155,32 +124,27 @@ def measure(
     ]
     table = pd.concat(tables, ignore_index=True)
     batch_size = training["batch_size"]
-    show(
-        table,
-        f"{dataset}, {next(iter(runs.values())).protocol} protocol, batches of {batch_size}, {case}",
-    )
+    show(table, f"{dataset}, {block['protocol']} protocol, batches of {batch_size}, {case}")
     return table
 
 
 def main() -> None:
     """Parse the command line, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mirror", type=Path, help="folder of raw files; without, synthetic ones")
+    add_mirror_option(parser)
     parser.add_argument("--out", type=Path, help="CSV of the times")
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
-    parser.add_argument("--dataset", choices=LIMITS, action="append", help="instead of all")
+    parser.add_argument("--dataset", choices=DATASETS, action="append", help="instead of all")
     arguments = parser.parse_args()
     keep_freed_memory()
     make_deterministic(0, arguments.threads)
-    config = study_of(arguments.mirror)
-    tables = []
+    rounds = 5 if arguments.quick else 15
     with tempfile.TemporaryDirectory() as scratch:
-        for dataset in arguments.dataset or list(LIMITS):
-            folder = Path(scratch, dataset)
-            cache = prepared(dataset, config, arguments.mirror, folder, LIMITS[dataset])
-            rounds = 5 if arguments.quick else 15
-            tables.append(measure(dataset, config, cache, source_of(arguments.mirror), rounds))
+        study = open_study(
+            PROJECT, arguments.mirror, Path(scratch), LIMITS, SYNTHETIC, protocols=PROTOCOLS
+        )
+        tables = [measure(name, study, rounds) for name in arguments.dataset or DATASETS]
     if arguments.out:
         save(pd.concat(tables, ignore_index=True), arguments.out)
 

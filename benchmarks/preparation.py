@@ -24,13 +24,13 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
-from raw_data import raw_files, source_of, study
+from studies import PROJECT, add_mirror_option, open_study, source_of
 from timing import compared, interleaved, save, show
 
 from liquidbench.allocator import keep_freed_memory
 from liquidbench.datasets import nmnist, physionet
 from liquidbench.datasets.archives import open_members
-from liquidbench.datasets.manifest import Manifest
+from liquidbench.datasets.manifest import Manifest, read_manifest
 from liquidbench.errors import run_command
 
 LOOP, PANDAS = "loop over events", "pandas, a call per file"
@@ -256,18 +256,17 @@ def show_rates(times: pd.DataFrame, what: str) -> None:
 def main() -> None:
     """Parse the command line, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mirror", type=Path, help="folder of raw files; without, synthetic ones")
+    add_mirror_option(parser)
     parser.add_argument("--out", type=Path, help="CSV of the times")
     parser.add_argument("--quick", action="store_true", help="fewer files and rounds")
     arguments = parser.parse_args()
     keep_freed_memory()
     count, rounds = (32, 5) if arguments.quick else (96, 15)
     case = source_of(arguments.mirror)
-    config = study()
     with tempfile.TemporaryDirectory() as scratch:
+        study = open_study(PROJECT, arguments.mirror, Path(scratch))
         recordings, patients = (
-            raw_files(dataset, config, arguments.mirror, Path(scratch, dataset))
-            for dataset in ("nmnist", "physionet")
+            read_manifest(study.manifest(dataset), dataset) for dataset in ("nmnist", "physionet")
         )
         keeping = nmnist.Settings(bins=BINS, limit_train=MOST_RECORDINGS)
         whole_rounds = 3 if arguments.quick else 7

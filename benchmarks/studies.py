@@ -3,6 +3,7 @@
 Everything that another commit's code does runs in a process of its own, from that commit's folder.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -14,20 +15,23 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[1]
 DATASETS = ("nmnist", "quickdraw", "iam", "physionet")
 
+# Settings of preparations, or of generators, by data set.
+Sizes = dict[str, dict[str, Any]]
+
 # Enough for a few batches of each protocol. A step of the line reader takes seconds on a processor.
-LIMITS: dict[str, dict[str, Any]] = {
+LIMITS: Sizes = {
     "nmnist": {"limit_train": 320, "limit_test": 50},
     "quickdraw": {"per_category": 200},
     "iam": {"limit_train": 16, "limit_test": 10},
     "physionet": {"limit_patients": 800},
 }
-QUICK_LIMITS: dict[str, dict[str, Any]] = {
+QUICK_LIMITS: Sizes = {
     "nmnist": {"limit_train": 64, "limit_test": 20},
     "quickdraw": {"per_category": 30},
     "iam": {"limit_train": 10, "limit_test": 10},
     "physionet": {"limit_patients": 100},
 }
-SYNTHETIC: dict[str, dict[str, Any]] = {
+SYNTHETIC: Sizes = {
     "nmnist": {"train": 320, "test": 50},
     "quickdraw": {"per_category": 200},
     "iam": {"train": 16, "validation": 10, "test": 10, "sentences": True},
@@ -83,6 +87,26 @@ class Study:
     work: Path
     resolved: dict[str, Any]
 
+    def manifest(self, dataset: str) -> Path:
+        """The manifest of the data set's raw files: the mirror's, or synthetic ones made by the checkout's code.
+
+        Raises:
+            subprocess.CalledProcessError: a stage failed; it has said why.
+        """
+        block, manifest = self.resolved[dataset], self.work / dataset / "manifest.json"
+        if manifest.exists():
+            return manifest
+        if self.mirror is None:
+            options = json.dumps(block["synthesis"])
+            self.script("synthesise", "--dataset", dataset, "--options", options, "--out", manifest)
+        else:
+            self.script(
+                *("fetch", "--dataset", dataset, "--source", "mirror", "--mirror", self.mirror),
+                *("--options", json.dumps(block["fetch"]), "--out", manifest),
+                *("--sources", self.checkout / "resources/sources.yaml"),
+            )
+        return manifest
+
     def cache(self, dataset: str) -> Path:
         """The data set's cache, made by the checkout's code if it is not there.
 
@@ -93,19 +117,10 @@ class Study:
         cache = folder / "cache.h5"
         if cache.exists():
             return cache
-        block, manifest = self.resolved[dataset], folder / "manifest.json"
-        if self.mirror is None:
-            options = json.dumps(block["synthesis"])
-            self.script("synthesise", "--dataset", dataset, "--options", options, "--out", manifest)
-        else:
-            self.script(
-                *("fetch", "--dataset", dataset, "--source", "mirror", "--mirror", self.mirror),
-                *("--options", json.dumps(block["fetch"]), "--out", manifest),
-                *("--sources", self.checkout / "resources/sources.yaml"),
-            )
+        settings = json.dumps(self.resolved[dataset]["prepare"])
         self.script(
-            *("prepare", "--dataset", dataset, "--manifest", manifest, "--cache", cache),
-            *("--settings", json.dumps(block["prepare"]), "--threads", 1),
+            *("prepare", "--dataset", dataset, "--manifest", self.manifest(dataset)),
+            *("--cache", cache, "--settings", settings, "--threads", 1),
             *("--examples", folder / "examples.npz"),
         )
         return cache
@@ -138,21 +153,47 @@ class Study:
         )
 
 
-def open_study(checkout: Path, mirror: Path | None, work: Path, quick: bool = False) -> Study:
+def open_study(
+    checkout: Path,
+    mirror: Path | None,
+    work: Path,
+    limits: Sizes = LIMITS,
+    synthetic: Sizes = SYNTHETIC,
+    protocols: dict[str, str] | None = None,
+) -> Study:
     """Resolve a checkout's configuration, with small data.
 
     Args:
         checkout: the project's folder, of whatever commit.
         mirror: as `Study.mirror`; then `config/mirror.yaml` counts too, with its protocols and categories.
         work: folder to write into.
-        quick: still fewer examples.
+        limits: settings of the preparations that keep them small.
+        synthetic: settings of the generators, where there is no mirror.
+        protocols: by data set, instead of the configuration's.
     """
-    limits = QUICK_LIMITS if quick else LIMITS
-    changes: dict[str, Any] = {"datasets": {name: {"prepare": limits[name]} for name in DATASETS}}
+    datasets: Sizes = {name: {"prepare": limits[name]} for name in DATASETS}
+    for name, protocol in (protocols or {}).items():
+        datasets[name]["protocol"] = protocol
     if mirror is None:
         for name in DATASETS:
-            changes["datasets"][name] |= {"source": "synthetic", "synthetic": SYNTHETIC[name]}
+            datasets[name] |= {"source": "synthetic", "synthetic": synthetic[name]}
+    changes = {"datasets": datasets}
     overlays = json.dumps([] if mirror is None else ["mirror"])
     command = [sys.executable, "-c", _RESOLVE, str(checkout), overlays, json.dumps(changes)]
     result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return Study(checkout, mirror, work, json.loads(result.stdout))
+
+
+def add_mirror_option(parser: argparse.ArgumentParser) -> None:
+    """The option `--mirror` of every benchmark that reads files: a folder, else the variable, else None."""
+    parser.add_argument(
+        "--mirror",
+        type=Path,
+        default=os.environ.get("LIQUIDBENCH_MIRROR") or None,
+        help="folder with raw files (the variable LIQUIDBENCH_MIRROR; none: synthetic data)",
+    )
+
+
+def source_of(mirror: Path | None) -> str:
+    """How a table says what was measured on."""
+    return "synthetic files" if mirror is None else "real files"

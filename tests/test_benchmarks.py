@@ -1,36 +1,45 @@
 """The benchmarks' own checks on small synthetic files: what they time must give the same numbers."""
 
+import argparse
+from pathlib import Path
+
 import loader
 import numpy as np
 import pandas as pd
 import preparation
 import pytest
-import raw_data
 import timing
+from studies import DATASETS, PROJECT, Study, add_mirror_option, open_study
+
+from liquidbench.datasets.manifest import Manifest, read_manifest
 
 SMALL = {
     "nmnist": {"train": 20, "test": 10},
-    "quickdraw": {"per_category": 8},
-    "iam": {"train": 12, "validation": 1, "test": 4},
+    "quickdraw": {"per_category": 10},
+    "iam": {"train": 12, "validation": 10, "test": 10},
     "physionet": {"patients": 60, "septic_fraction": 0.3},
 }
 
 
 @pytest.fixture(scope="module")
-def config():
-    return raw_data.study()
+def small_study(tmp_path_factory) -> Study:
+    everything: dict = {name: {} for name in DATASETS}
+    return open_study(PROJECT, None, tmp_path_factory.mktemp("study"), everything, SMALL)
 
 
-def test_all_ways_of_counting_events_agree(config, tmp_path):
-    manifest = raw_data.raw_files("nmnist", config, None, tmp_path, SMALL["nmnist"])
-    contents = list(preparation.read(manifest.file("train").path, ".bin", 20))
+@pytest.fixture(scope="module")
+def recordings(small_study) -> Manifest:
+    return read_manifest(small_study.manifest("nmnist"), "nmnist")
+
+
+def test_all_ways_of_counting_events_agree(recordings):
+    contents = list(preparation.read(recordings.file("train").path, ".bin", 20))
     assert len(contents) == 20
     preparation.check_counts(contents)
 
 
-def test_a_way_of_counting_that_loses_an_event_is_found(config, tmp_path, monkeypatch):
-    manifest = raw_data.raw_files("nmnist", config, None, tmp_path, SMALL["nmnist"])
-    contents = list(preparation.read(manifest.file("train").path, ".bin", 2))
+def test_a_way_of_counting_that_loses_an_event_is_found(recordings, monkeypatch):
+    contents = list(preparation.read(recordings.file("train").path, ".bin", 2))
     monkeypatch.setattr(
         preparation, "add_at", lambda content: preparation.loop_over_events(content[:-5])
     )
@@ -38,8 +47,8 @@ def test_a_way_of_counting_that_loses_an_event_is_found(config, tmp_path, monkey
         preparation.check_counts(contents)
 
 
-def test_pandas_and_the_preparation_read_the_same_clinical_values(config, tmp_path):
-    manifest = raw_data.raw_files("physionet", config, None, tmp_path, SMALL["physionet"])
+def test_pandas_and_the_preparation_read_the_same_clinical_values(small_study):
+    manifest = read_manifest(small_study.manifest("physionet"), "physionet")
     contents = list(preparation.read(manifest.file("set_a").path, ".psv", 60))
     preparation.check_values(contents)
     shifted = [contents[1], contents[0], *contents[2:]]
@@ -48,13 +57,20 @@ def test_pandas_and_the_preparation_read_the_same_clinical_values(config, tmp_pa
     )
 
 
-@pytest.mark.parametrize("dataset", SMALL)
-def test_batches_equal_those_of_a_plain_loop(dataset, config, tmp_path, monkeypatch):
-    monkeypatch.setitem(raw_data.SYNTHETIC, dataset, SMALL[dataset])
-    cache = raw_data.prepared(dataset, config, None, tmp_path, {})
-    run = loader.runs_of(config, dataset)["cfc"]
-    training = loader.configuration.run_settings(config, run)["training"]
-    loader.check(loader.inputs.load(cache, training, 0), training)
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_batches_equal_those_of_a_plain_loop(dataset, small_study):
+    training = small_study.resolved[dataset]["settings"]["cfc"]["training"]
+    loader.check(loader.inputs.load(small_study.cache(dataset), training, 0), training)
+
+
+def test_the_mirror_is_the_option_s_else_the_variable_s_else_none(monkeypatch):
+    found = []
+    for variable in ("", "elsewhere"):
+        monkeypatch.setenv("LIQUIDBENCH_MIRROR", variable)
+        made = argparse.ArgumentParser()
+        add_mirror_option(made)
+        found += [made.parse_args(options).mirror for options in ([], ["--mirror", "here"])]
+    assert found == [None, Path("here"), Path("elsewhere"), Path("here")]
 
 
 def test_ratios_are_taken_within_a_round():
