@@ -13,21 +13,23 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
-from ncps.torch import CfC
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
+from library_core import LibraryCfCCore
 from timing import compared, interleaved, save, show
 
 from liquidbench.allocator import keep_freed_memory
 from liquidbench.models.cfc import implementations
 from liquidbench.models.cfc.core import CfCCore
 from liquidbench.models.cfc.library import load_ncps
+from liquidbench.models.torch_cores import GRUCore, LSTMCore
 
 LIBRARY, LSTM = "ncps CfC", "LSTM"
 
@@ -68,70 +70,44 @@ CASES = {
 }
 
 
-def library_of(case: Case) -> nn.Module:
-    """The library's CfC."""
-    return CfC(
-        case.features,
-        case.units,
-        proj_size=case.units if case.projection else None,
-        backbone_units=case.backbone_units,
-    )
-
-
-def core_of(case: Case, implementation: str) -> CfCCore:
-    """Ours, of the same options."""
-    return CfCCore(
-        case.features,
-        case.units,
-        backbone_units=case.backbone_units,
-        projection=case.projection,
-        implementation=implementation,
-    )
+def cores_of(case: Case) -> dict[str, nn.Module]:
+    """Variant to a core; the CfCs have the same weights."""
+    torch.manual_seed(0)
+    sizes = case.features, case.units
+    options = {"backbone_units": case.backbone_units, "projection": case.projection}
+    library = LibraryCfCCore(*sizes, **options)
+    cores: dict[str, nn.Module] = {LIBRARY: library}
+    for name in available():
+        cores[f"CfC {name}"] = CfCCore(*sizes, **options, implementation=name)
+        load_ncps(cores[f"CfC {name}"], library.cfc.state_dict())
+    return cores | {
+        LSTM: LSTMCore(*sizes),
+        "LSTM, 2 layers": LSTMCore(*sizes, 2),
+        "GRU": GRUCore(*sizes),
+    }
 
 
 def steps_of(case: Case) -> dict[str, Callable[[], list[Tensor]]]:
-    """Variant to a function that goes forwards and backwards once and returns the mean state and all gradients.
+    """Variant to a function that goes forwards and backwards once; gives the output and the inputs' gradient, if any.
 
-    With a projection, states are averaged over time as the study's models do, and the projection is theirs to place.
+    With a projection, states are averaged over time as the study's models do, and each core projects where it does.
     Without, a random gradient comes back from every step.
     """
-    torch.manual_seed(0)
-    library = library_of(case)
-    modules = {LIBRARY: library}
-    for name in available():
-        modules[f"CfC {name}"] = core_of(case, name)
-        load_ncps(modules[f"CfC {name}"], library.state_dict())
-    modules[LSTM] = nn.LSTM(case.features, case.units, batch_first=True)
-    modules["LSTM, 2 layers"] = nn.LSTM(case.features, case.units, 2, batch_first=True)
-    modules["GRU"] = nn.GRU(case.features, case.units, batch_first=True)
+    cores = cores_of(case)
     x = torch.randn(case.batch, case.time, case.features, requires_grad=case.inputs_learn)
     elapsed = 3 * torch.rand(case.batch, case.time) if case.timed else None
     weights = torch.randn(case.batch, case.time, case.units)
-    return {name: _step(case, module, x, elapsed, weights) for name, module in modules.items()}
 
-
-def _step(case: Case, module: nn.Module, x: Tensor, elapsed: Tensor | None, weights: Tensor):
-    # The library wants the times spelt out per unit.
-    spelt = None if elapsed is None else elapsed.unsqueeze(-1).expand(-1, -1, case.units)
-
-    def states() -> Tensor:
-        if isinstance(module, CfCCore):
-            return module(x, elapsed, None)
-        return (module(x, timespans=spelt) if isinstance(module, CfC) else module(x))[0]
-
-    def step() -> list[Tensor]:
-        module.zero_grad()
+    def step(core: nn.Module) -> list[Tensor]:
+        core.zero_grad()
         x.grad = None
-        out = states()
+        out = core(x, elapsed, None)
         if case.projection:
-            out = out.mean(dim=1)
-            out = module.readout(out) if isinstance(module, CfCCore) else out
-            out.backward(weights[:, 0])
-        else:
-            out.backward(weights)
+            out = core.readout(out.mean(dim=1))
+        out.backward(weights[:, 0] if case.projection else weights)
         return [out.detach(), *([] if x.grad is None else [x.grad])]
 
-    return step
+    return {name: partial(step, core) for name, core in cores.items()}
 
 
 def available() -> list[str]:

@@ -18,14 +18,13 @@ from typing import Any
 
 import pandas as pd
 import torch
-from library_core import LibraryCfCCore
+from library_core import with_library_core
 from studies import DATASETS, PROJECT, add_mirror_option, open_study
 from timing import save
 
 sys.path.insert(0, str(PROJECT / "workflow/scripts"))
 
 from liquidbench.allocator import keep_freed_memory
-from liquidbench.models.cfc.library import load_ncps
 from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training import inputs
 from liquidbench.training.device import make_deterministic
@@ -44,11 +43,7 @@ def models_of(
 ) -> dict[str, SequenceModel]:
     """The same model with the same weights: `library`, `ours`, and `control`, the library's with rounded weights."""
     ours = SequenceModel(architecture, input_shape, outputs, implementation)
-    options = {key: value for key, value in architecture["core"].items() if key != "name"}
-    library_core = LibraryCfCCore(ours.encoder.output_size, **options)
-    load_ncps(ours.core, library_core.cfc.state_dict())
-    library = copy.deepcopy(ours)
-    library.core = library_core
+    library = with_library_core(ours, architecture["core"])
     control = copy.deepcopy(library)
     return {"library": library, "ours": ours, "control": control}
 

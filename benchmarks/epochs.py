@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from cores import available
-from library_core import LibraryCfCCore
+from library_core import with_library_core
 from studies import (
     DATASETS,
     LIMITS,
@@ -44,8 +44,6 @@ from timing import compared, interleaved, save, show
 sys.path.insert(0, str(PROJECT / "workflow/scripts"))
 
 from liquidbench.allocator import keep_freed_memory
-from liquidbench.models.cfc.library import load_ncps
-from liquidbench.models.cores import CORES
 from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training import inputs
 from liquidbench.training.batches import Batch
@@ -135,22 +133,15 @@ def models_of(
     settings: dict[str, Any], input_shape: tuple[int, ...], outputs: int
 ) -> dict[str, SequenceModel]:
     """The LSTM, and the CfCs with the weights of the first of them, by the names of the variants."""
-    CORES["ncps"] = LibraryCfCCore
     architecture = settings["cfc"]["architecture"]
-    of_library = architecture | {"core": architecture["core"] | {"name": "ncps"}}
     torch.manual_seed(0)
-    models = {
-        LSTM: SequenceModel(settings["lstm"]["architecture"], input_shape, outputs),
-        LIBRARY: SequenceModel(of_library, input_shape, outputs),
-    }
-    library = models[LIBRARY]
-    for name in available():
-        model = SequenceModel(architecture, input_shape, outputs, name)
-        model.encoder.load_state_dict(library.encoder.state_dict())
-        model.head.load_state_dict(library.head.state_dict())
-        load_ncps(model.core, library.core.cfc.state_dict())
-        models[f"CfC, {name}"] = model
-    return models
+    lstm = SequenceModel(settings["lstm"]["architecture"], input_shape, outputs)
+    cfcs = {name: SequenceModel(architecture, input_shape, outputs, name) for name in available()}
+    first = cfcs["reference"]
+    library = with_library_core(first, architecture["core"])
+    for model in cfcs.values():
+        model.load_state_dict(first.state_dict())
+    return {LSTM: lstm, LIBRARY: library} | {f"CfC, {n}": model for n, model in cfcs.items()}
 
 
 @torch.inference_mode()

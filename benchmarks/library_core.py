@@ -1,7 +1,17 @@
-"""The CfC of the library ncps as a sequence core, so that whole models can be timed with it."""
+"""The CfC of the library ncps as a sequence core, so that it and whole models with it can stand beside ours."""
+
+import copy
+import sys
+from pathlib import Path
+from typing import Any
 
 from ncps.torch import CfC
 from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
+
+from liquidbench.models.cfc.library import load_ncps
+from liquidbench.models.sequence_model import SequenceModel
 
 
 class LibraryCfCCore(nn.Module):
@@ -10,42 +20,18 @@ class LibraryCfCCore(nn.Module):
     Args:
         input_size: features per step.
         units: size of the state.
-        mode: ``default``, ``no_gate`` or ``pure``.
-        activation: of the backbone, a name that the library knows.
-        backbone_units: width of the backbone's layers; None: the library's default.
-        backbone_layers: number of them; None: the library's default.
-        backbone_dropout: probability of losing a backbone activation while training; None: none.
-        mixed_memory: an LSTM moves the state before the CfC does.
         projection: a linear map, units to units, behind every state: the library's ``proj_size``. It acts where the
             library has it, step by step, so `readout` is the identity.
+        options: the library's own.
     """
 
     implementation = "ncps.torch.CfC"
 
     def __init__(
-        self,
-        input_size: int,
-        units: int,
-        mode: str = "default",
-        activation: str = "lecun_tanh",
-        backbone_units: int | None = None,
-        backbone_layers: int | None = None,
-        backbone_dropout: float | None = None,
-        mixed_memory: bool = False,
-        projection: bool = False,
+        self, input_size: int, units: int, projection: bool = False, **options: Any
     ) -> None:
         super().__init__()
-        self.cfc = CfC(
-            input_size,
-            units,
-            proj_size=units if projection else None,
-            mode=mode,
-            activation=activation,
-            backbone_units=backbone_units,
-            backbone_layers=backbone_layers,
-            backbone_dropout=backbone_dropout,
-            mixed_memory=mixed_memory,
-        )
+        self.cfc = CfC(input_size, units, proj_size=units if projection else None, **options)
         self.output_size = units
         self.readout = nn.Identity()
 
@@ -61,3 +47,17 @@ class LibraryCfCCore(nn.Module):
             # A time per example alone would act on the wrong axis: the library broadcasts it over the units.
             elapsed = elapsed.unsqueeze(-1).expand(-1, -1, self.output_size)
         return self.cfc(features, timespans=elapsed)[0]
+
+
+def with_library_core(model: SequenceModel, core: dict[str, Any]) -> SequenceModel:
+    """A copy of a model with the library's core, whose first weights `model` takes over.
+
+    Args:
+        model: with a CfC.
+        core: its options, as in a run's settings.
+    """
+    options = {key: value for key, value in core.items() if key != "name"}
+    copied = copy.deepcopy(model)
+    copied.core = LibraryCfCCore(model.encoder.output_size, **options)
+    load_ncps(model.core, copied.core.cfc.state_dict())
+    return copied

@@ -6,7 +6,6 @@ import epochs
 import pytest
 import torch
 
-from liquidbench.models.cores import CORES
 from liquidbench.training.batches import make_batch
 from liquidbench.training.loop import train_step
 from liquidbench.training.schedules import make_optimizer
@@ -20,14 +19,6 @@ def settings_of_both(projection: bool) -> dict:
     both = {"lstm": settings(core="lstm"), "cfc": settings(core="cfc")}
     both["cfc"]["architecture"]["core"]["projection"] = projection
     return both
-
-
-@pytest.fixture(autouse=True)
-def _known_cores_stay():
-    before = dict(CORES)
-    yield
-    CORES.clear()
-    CORES.update(before)
 
 
 @pytest.mark.parametrize("projection", [False, True])
