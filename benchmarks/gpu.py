@@ -15,16 +15,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-from ncps.torch import CfC
+from cores import CASES, Case
+from library_core import LibraryCfCCore
 from timing import compared, interleaved, save, show
 
 from liquidbench.models.cfc import implementations, triton_sweep
@@ -35,26 +35,9 @@ from liquidbench.models.torch_cores import GRUCore, LSTMCore
 REFERENCE = "LSTM, two layers"
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A layer of the study and its batch."""
-
-    batch: int
-    time: int
-    inputs: int
-    units: int
-    elapsed: bool = False
-
-
-# Batch sizes, steps and sizes of config/protocols.yaml.
-SHAPES = {
-    "N-MNIST": Shape(64, 10, 4096, 128),
-    "QuickDraw": Shape(128, 100, 128, 256),
-    "IAM": Shape(8, 128, 4096, 256),
-    "PhysioNet 128": Shape(32, 48, 40, 128, elapsed=True),
-    "PhysioNet 256": Shape(32, 48, 40, 256, elapsed=True),
+SHAPES = {name: case for name, case in CASES.items() if not name.endswith("-long")} | {
     # None of the study's: a kernel's program reads all weights in every step, which must lose to cuBLAS at some size.
-    "large": Shape(128, 50, 128, 1024),
+    "large": Case(128, 50, 128, 1024),
 }
 PRECISIONS = {"float32": "ieee", "tf32": "tf32", "bfloat16": "bf16"}
 
@@ -95,7 +78,7 @@ def check(device: torch.device, names: list[str]) -> pd.DataFrame:
                     if precision == "bf16" and name != "triton":
                         continue
                     started = time.perf_counter()
-                    refused = implementations._module(name).refuses(r) or ""
+                    refused = implementations.module_of(name).refuses(r) or ""
                     worst, error, problem = "", float("nan"), ""
                     if not refused:
                         worst, error, problem = _checked(name, r, TOLERANCES[precision])
@@ -133,7 +116,7 @@ def _words(kind: Kind) -> tuple[object, ...]:
 
 def _checked(name: str, r: object, tolerance: float) -> tuple[str, float, str]:
     """What is furthest from the plain loop's, how far, and what is wrong about that."""
-    module = implementations._module(name)
+    module = implementations.module_of(name)
     try:
         errors = triton_sweep.errors(r, module.run)
         first, again = module.run(r)[0], module.run(r)[0]
@@ -161,46 +144,41 @@ def precision_of_products(name: str) -> Iterator[None]:
             backend.allow_tf32 = value
 
 
-def steps_to_time(shape: Shape, precision: str, device: torch.device) -> dict[str, Callable]:
+def steps_to_time(shape: Case, precision: str, device: torch.device) -> dict[str, Callable]:
     """Name to a function that does one forward and backward pass, and waits for neither."""
     torch.manual_seed(0)
-    features = torch.randn(shape.batch, shape.time, shape.inputs, device=device)
+    features = torch.randn(shape.batch, shape.time, shape.features, device=device)
     features.requires_grad_()
-    elapsed = torch.rand(shape.batch, shape.time, device=device) * 2.0 if shape.elapsed else None
-    sizes = shape.inputs, shape.units
+    elapsed = torch.rand(shape.batch, shape.time, device=device) * 2.0 if shape.timed else None
+    weights = torch.linspace(-1.0, 1.0, shape.batch * shape.time * shape.units, device=device)
+    weights = weights.view(shape.batch, shape.time, shape.units)
+    sizes = shape.features, shape.units
 
-    def step_of(module: nn.Module, call: Callable[[], Tensor]) -> Callable[[], object]:
-        weights = torch.linspace(-1.0, 1.0, shape.batch * shape.time * shape.units, device=device)
-        weights = weights.view(shape.batch, shape.time, shape.units)
-        wanted = [features, *(p for p in module.parameters() if p.requires_grad)]
+    def step_of(core: nn.Module) -> Callable[[], object]:
+        core.to(device)
+        wanted = [features, *(p for p in core.parameters() if p.requires_grad)]
 
         def step() -> object:
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                states = call()
+                states = core(features, elapsed, None)
             return torch.autograd.grad((states * weights).sum(), wanted, allow_unused=True)
 
         return step
 
-    def core(module: nn.Module) -> Callable[[], object]:
-        module.to(device)
-        return step_of(module, lambda: module(features, elapsed, None))
-
     def cfc(name: str) -> Callable[[], object]:
-        return core(CfCCore(*sizes, backbone_units=128, backbone_layers=1, implementation=name))
+        return step_of(CfCCore(*sizes, backbone_units=shape.backbone_units, implementation=name))
 
-    library = CfC(*sizes, backbone_units=128, backbone_layers=1).to(device)
     steps = {
-        "LSTM, one layer": core(LSTMCore(*sizes)),
-        REFERENCE: core(LSTMCore(*sizes, 2)),
-        "GRU, one layer": core(GRUCore(*sizes)),
-        "GRU, two layers": core(GRUCore(*sizes, 2)),
-        # Without elapsed times: the library broadcasts those of a batch wrongly.
-        "CfC, ncps": step_of(library, lambda: library(features)[0]),
+        "LSTM, one layer": step_of(LSTMCore(*sizes)),
+        REFERENCE: step_of(LSTMCore(*sizes, 2)),
+        "GRU, one layer": step_of(GRUCore(*sizes)),
+        "GRU, two layers": step_of(GRUCore(*sizes, 2)),
+        "CfC, ncps": step_of(LibraryCfCCore(*sizes, backbone_units=shape.backbone_units)),
         "CfC, reference": cfc("reference"),
         "CfC, portable": cfc("portable"),
         "CfC, portable in a graph": in_graph(cfc("portable")),
     }
-    if implementations._module("triton").refuses(
+    if implementations.module_of("triton").refuses(
         triton_sweep.example(Kind("default", "tanh", False, False, 1, 1, 1, "ieee"), device)
     ):
         return steps
@@ -258,9 +236,7 @@ def measure(
     for name in names:
         shape = SHAPES[name]
         for precision in precisions:
-            case = (
-                f"{name} B{shape.batch} T{shape.time} in{shape.inputs} H{shape.units}, {precision}"
-            )
+            case = f"{name} B{shape.batch} T{shape.time} in{shape.features} H{shape.units}, {precision}"
             with precision_of_products(precision):
                 ready, peaks = {}, {}
                 for variant, step in steps_to_time(shape, precision, device).items():

@@ -208,10 +208,10 @@ def test_a_layer_on_a_cpu_is_refused(monkeypatch):
 
 
 def test_an_implementation_that_fails_its_trial_is_passed_over(monkeypatch, capsys):
-    module = implementations._module
+    module = implementations.module_of
     stand_in = SimpleNamespace(refuses=lambda r: None, works_here=lambda r: "is off by one")
     monkeypatch.setattr(
-        implementations, "_module", lambda name: stand_in if name == "triton" else module(name)
+        implementations, "module_of", lambda name: stand_in if name == "triton" else module(name)
     )
     monkeypatch.setitem(implementations._BY_DEVICE, "cpu", implementations._BY_DEVICE["cuda"])
     assert implementations._BY_DEVICE["cuda"][0] == "triton"

@@ -45,7 +45,7 @@ def run(wish: str, r: Recurrence) -> tuple[Tensor, Tensor | None, str]:
     if torch.is_autocast_enabled(device):
         r = replace(r, products=torch.get_autocast_dtype(device))
     name = _fastest(r) if wish == "auto" else wish
-    module = _module(name)
+    module = module_of(name)
     if wish != "auto" and (reason := module.refuses(r) or _works_here(module, r)):
         raise InputError(
             "configuration key core_implementation",
@@ -57,14 +57,9 @@ def run(wish: str, r: Recurrence) -> tuple[Tensor, Tensor | None, str]:
         return *module.run(r), name
 
 
-def can_run(name: str, r: Recurrence) -> bool:
-    """Whether the implementation `name` takes a layer on this machine."""
-    return _module(name).refuses(r) is None
-
-
 def _fastest(r: Recurrence) -> str:
     for name in _BY_DEVICE.get(r.inputs.device.type, _ELSEWHERE):
-        module = _module(name)
+        module = module_of(name)
         if module.refuses(r) is None:
             problem = _works_here(module, r)
             if problem is None:
@@ -84,6 +79,7 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _module(name: str) -> ModuleType:
+def module_of(name: str) -> ModuleType:
+    """The module of an implementation, with its `refuses` and `run`."""
     # On demand: importing torch's compilers takes time that other cores need not spend.
     return import_module(f"liquidbench.models.cfc.{MODULES[name]}")
