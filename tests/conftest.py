@@ -18,3 +18,15 @@ def own_compiled_libraries(tmp_path_factory):
         del os.environ["LIQUIDBENCH_CACHE"]
     else:
         os.environ["LIQUIDBENCH_CACHE"] = before
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Small tensors gain nothing from more, and other tests may be using the cores."""
+    # Here, so that tests without torch need not wait for it.
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -30,13 +30,7 @@ INPUTS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Small tensors gain nothing from more, and other tests may be using the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def model_of(dataset: str, protocol: str, model: str) -> SequenceModel:

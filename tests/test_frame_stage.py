@@ -9,14 +9,7 @@ from torch import Tensor, nn
 from liquidbench.models import frame_stage
 from liquidbench.models.encoders import FrameCNN
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Small tensors gain nothing from more, and other tests may be using the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def lived_in(shape: tuple[int, int, int], channels: list[int]) -> FrameCNN:

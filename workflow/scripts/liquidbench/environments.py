@@ -21,9 +21,9 @@ from liquidbench.errors import InputError
 CHANNELS = ["conda-forge", "nodefaults"]
 # pip installs packages that conda-forge lacks; a compiler is no package of PyPI's. No code imports them.
 _ONLY_CONDA = ("pip", "cxx-compiler")
-# Packages that conda-forge names otherwise than PyPI.
 # Import names that come with another package's builds for GPUs. A module that imports one is for those alone.
 _ONLY_WITH_GPU_BUILDS = ("triton",)
+# Packages that conda-forge names otherwise than PyPI.
 PYPI_NAMES = {"matplotlib-base": "matplotlib", "pytorch": "torch"}
 
 

@@ -33,7 +33,6 @@ def make_batch(
     indices: np.ndarray,
     transform: Transform,
     device: torch.device,
-    kept: np.ndarray | None = None,
 ) -> Batch:
     """Pad the examples `indices` of a split into one batch.
 
@@ -42,30 +41,46 @@ def make_batch(
         indices: (batch,) which examples.
         transform: stored values, (batch, time, *features), to float32 of the same shape.
         device: where the batch goes, as stored: event counts and images are a quarter of their float32.
-        kept: (all steps of the split,) bool: steps that are False are multiplied by zero after the transform.
     """
+    where, valid = places(sequences, indices)
+    steps = transform(torch.from_numpy(sequences.inputs[where]).to(device))
+    lengths = None
+    if valid is not None:
+        steps = zeroed(steps, torch.from_numpy(valid).to(device))
+        lengths = torch.from_numpy(valid.sum(axis=1)).to(device)
+    return Batch(
+        steps=steps,
+        lengths=lengths,
+        targets=_targets(sequences, indices, device),
+        indices=indices,
+    )
+
+
+def places(sequences: Sequences, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Where the steps of a batch stand in their split.
+
+    Args:
+        sequences: the split.
+        indices: (batch,) which examples.
+
+    Returns:
+        (batch, longest) int64, in the padding the first step of the same sequence; and (batch, longest) bool, False
+        in the padding, or None if there is none.
+    """
+    # Not `sequences.lengths`: it is of all examples, at every batch.
     starts = sequences.offsets[indices]
     lengths = sequences.offsets[indices + 1] - starts
     time = np.arange(lengths.max())
     where = starts[:, None] + time
-    valid = None
-    if lengths.min() < len(time):
-        valid = time < lengths[:, None]
-        # Padding reads the first step of its own sequence, and is put to zero below.
-        where = np.where(valid, where, starts[:, None])
-    steps = transform(torch.from_numpy(sequences.inputs[where]).to(device))
-    mask = valid
-    if kept is not None:
-        mask = kept[where] if valid is None else valid & kept[where]
-    if mask is not None:
-        shape = mask.shape + (1,) * (steps.dim() - 2)
-        steps = steps.mul_(torch.from_numpy(mask).to(device).view(shape))
-    return Batch(
-        steps=steps,
-        lengths=None if valid is None else torch.from_numpy(lengths).to(device),
-        targets=_targets(sequences, indices, device),
-        indices=indices,
-    )
+    if lengths.min() == len(time):
+        return where, None
+    valid = time < lengths[:, None]
+    return np.where(valid, where, starts[:, None]), valid
+
+
+def zeroed(steps: Tensor, kept: Tensor) -> Tensor:
+    """Steps, (batch, time, *features), multiplied in place by zero where `kept`, (batch, time) bool, is False."""
+    return steps.mul_(kept.view(kept.shape + (1,) * (steps.dim() - 2)))
 
 
 def _targets(

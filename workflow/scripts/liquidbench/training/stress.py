@@ -11,7 +11,7 @@ from torch import Tensor
 from liquidbench.datasets.cache import Sequences
 from liquidbench.evaluation.corruptions import kept_steps
 from liquidbench.models.sequence_model import SequenceModel
-from liquidbench.training.batches import make_batch
+from liquidbench.training.batches import make_batch, places, zeroed
 from liquidbench.training.inputs import RunData
 from liquidbench.training.loop import evaluation_order, in_order
 from liquidbench.training.precision import computing_in_precision
@@ -111,7 +111,7 @@ def _zeroing(encoder: torch.nn.Module, steps: Tensor) -> Callable[[Tensor], Tens
     all steps are encoded once, and a mask selects.
     """
     if not encoder.per_step:
-        return lambda mask: encoder(steps * mask.reshape(mask.shape + (1,) * (steps.dim() - 2)))
+        return lambda mask: encoder(zeroed(steps.clone(), mask))
     features = encoder(steps)
     of_zero = encoder(torch.zeros_like(steps[:1, :1]))
     return lambda mask: torch.where(mask.unsqueeze(-1), features, of_zero)
@@ -128,7 +128,5 @@ def padded(values: np.ndarray, sequences: Sequences, indices: np.ndarray) -> np.
     Returns:
         (batch, longest) bool, False in the padding.
     """
-    starts, lengths = sequences.offsets[indices], sequences.lengths[indices]
-    steps = np.arange(lengths.max())
-    valid = steps < lengths[:, None]
-    return valid & values[starts[:, None] + np.where(valid, steps, 0)]
+    where, valid = places(sequences, indices)
+    return values[where] if valid is None else valid & values[where]
