@@ -27,9 +27,10 @@ from cores import CASES, Case
 from library_core import LibraryCfCCore
 from timing import compared, interleaved, save, show
 
-from liquidbench.models.cfc import implementations, triton_sweep
+from liquidbench.models.cfc import implementations, triton_trial
 from liquidbench.models.cfc.core import CfCCore
-from liquidbench.models.cfc.triton_sweep import TOLERANCES, Kind
+from liquidbench.models.cfc.triton_layout import ROWS, Kind
+from liquidbench.models.cfc.triton_trial import TOLERANCES
 from liquidbench.models.torch_cores import GRUCore, LSTMCore
 
 REFERENCE = "LSTM, two layers"
@@ -72,7 +73,7 @@ def check(device: torch.device, names: list[str]) -> pd.DataFrame:
         with precision_of_products(precision_name):
             for kind in kinds(precision, small):
                 batch, steps = (11, 3) if small else (131, 20)
-                r = triton_sweep.example(kind, device, batch, steps)
+                r = triton_trial.example(kind, device, batch, steps)
                 for name in names:
                     # The others do not follow autocast.
                     if precision == "bf16" and name != "triton":
@@ -118,7 +119,7 @@ def _checked(name: str, r: object, tolerance: float) -> tuple[str, float, str]:
     """What is furthest from the plain loop's, how far, and what is wrong about that."""
     module = implementations.module_of(name)
     try:
-        errors = triton_sweep.errors(r, module.run)
+        errors = triton_trial.errors(r, module.run)
         first, again = module.run(r)[0], module.run(r)[0]
     except Exception as error:  # whatever a compiler or a driver may raise
         return "", float("nan"), f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -179,15 +180,15 @@ def steps_to_time(shape: Case, precision: str, device: torch.device) -> dict[str
         "CfC, portable in a graph": in_graph(cfc("portable")),
     }
     if implementations.module_of("triton").refuses(
-        triton_sweep.example(Kind("default", "tanh", False, False, 1, 1, 1, "ieee"), device)
+        triton_trial.example(Kind("default", "tanh", False, False, 1, 1, 1, "ieee"), device)
     ):
         return steps
     steps["CfC, triton"] = cfc("triton")
     steps["CfC, triton in a graph"] = in_graph(cfc("triton"))
     if precision == "float32":
-        # Whether the choice of `triton_sweep.ROWS` is right for this GPU.
+        # Whether the choice of `ROWS` is right for this GPU.
         for rows in (4, 8, 16):
-            if rows != triton_sweep.ROWS["ieee"]:
+            if rows != ROWS["ieee"]:
                 steps[f"CfC, triton, {rows} rows"] = with_rows(cfc("triton"), rows)
     return steps
 
@@ -218,12 +219,12 @@ def with_rows(step: Callable[[], object], rows: int) -> Callable[[], object]:
     """A step with another number of sequences per program."""
 
     def run() -> object:
-        before = triton_sweep.ROWS["ieee"]
-        triton_sweep.ROWS["ieee"] = rows
+        before = ROWS["ieee"]
+        ROWS["ieee"] = rows
         try:
             return step()
         finally:
-            triton_sweep.ROWS["ieee"] = before
+            ROWS["ieee"] = before
 
     return run
 

@@ -23,7 +23,14 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from liquidbench.models.cfc import triton_kernels
-from liquidbench.models.cfc.triton_sweep import ROWS, Kind, Tiling, padded, shared_bytes, tiling_for
+from liquidbench.models.cfc.triton_layout import (
+    ROWS,
+    Kind,
+    Tiling,
+    padded,
+    shared_bytes,
+    tiling_for,
+)
 
 # Shared memory that a program may have (CUDA C++ Programming Guide, table "Technical Specifications").
 SHARED = {

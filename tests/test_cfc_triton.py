@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from liquidbench.errors import InputError
-from liquidbench.models.cfc import implementations, recurrence, triton_sweep
-from liquidbench.models.cfc.triton_sweep import Kind, difference, example, padded, shared_bytes
+from liquidbench.models.cfc import implementations, recurrence, triton_layout, triton_sweep
+from liquidbench.models.cfc.triton_layout import Kind, padded, shared_bytes
+from liquidbench.models.cfc.triton_trial import difference, example
 
 CPU = torch.device("cpu")
 KERNELS = "liquidbench.models.cfc.triton_kernels"
@@ -53,19 +54,19 @@ class TestKernels:
     @pytest.mark.parametrize(("timed", "ragged"), [(False, False), (True, True)])
     def test_states_and_gradients_are_the_plain_loops(self, mode, activation, depth, timed, ragged):
         kind = Kind(mode, activation, timed, ragged, 21, 37, depth, "ieee")
-        assert difference(example(kind, CPU, batch=11, time=3), 1e-5) is None
+        assert difference(example(kind, CPU, batch=11, time=3), triton_sweep.run, 1e-5) is None
 
     @pytest.mark.parametrize("mode", recurrence.MODES)
     @pytest.mark.parametrize(("timed", "ragged"), [(False, True), (True, False)])
     def test_elapsed_times_and_lengths_by_themselves(self, mode, timed, ragged):
         kind = Kind(mode, "tanh", timed, ragged, 21, 37, 1, "ieee")
-        assert difference(example(kind, CPU, batch=11, time=3), 1e-5) is None
+        assert difference(example(kind, CPU, batch=11, time=3), triton_sweep.run, 1e-5) is None
 
     @pytest.mark.parametrize("mode", recurrence.MODES)
     @pytest.mark.parametrize("depth", [0, 3])
     def test_other_depths(self, mode, depth):
         kind = Kind(mode, "tanh", True, True, 21, 37 if depth else 21, depth, "ieee")
-        assert difference(example(kind, CPU, batch=5, time=3), 1e-5) is None
+        assert difference(example(kind, CPU, batch=5, time=3), triton_sweep.run, 1e-5) is None
 
     @pytest.mark.parametrize(("units", "width"), [(1, 1), (64, 32), (130, 70), (65, 200)])
     @pytest.mark.parametrize("mode", ["default", "pure"])
@@ -73,16 +74,16 @@ class TestKernels:
     def test_other_sizes(self, mode, units, width, batch):
         kind = Kind(mode, "silu", True, True, units, width, 2, "ieee")
         # A gradient of a single unit can be a sum of numbers a hundred times larger.
-        assert difference(example(kind, CPU, batch=batch, time=2), 1e-4) is None
+        assert difference(example(kind, CPU, batch=batch, time=2), triton_sweep.run, 1e-4) is None
 
     @pytest.mark.parametrize("mode", recurrence.MODES)
     def test_products_in_bfloat16_are_near(self, mode, monkeypatch):
         _multiply_bfloat16(monkeypatch)
         kind = replace(KIND, mode=mode, precision="bf16")
         r = example(kind, CPU)
-        assert difference(r, 3e-2) is None
+        assert difference(r, triton_sweep.run, 3e-2) is None
         # And they are rounded: float32 products are much nearer.
-        assert difference(r, 1e-4) is not None
+        assert difference(r, triton_sweep.run, 1e-4) is not None
         assert triton_sweep.run(r)[0].dtype == torch.float32
 
     def test_single_steps_and_whole_sequences_agree(self):
@@ -127,7 +128,7 @@ class TestKernels:
         elapsed = r.elapsed.clone().requires_grad_()
         assert "elapsed" in triton_sweep.refuses(replace(r, elapsed=elapsed))
         zeros = torch.zeros(1)
-        monkeypatch.setattr(triton_sweep, "_LEAST_SHARED", 1000)
+        monkeypatch.setattr(triton_layout, "_LEAST_SHARED", 1000)
         assert "bytes of shared memory, and the GPU has 1000" in triton_sweep.refuses(r)
         monkeypatch.undo()
         memory = recurrence.Memory(zeros, zeros, zeros)
@@ -182,8 +183,8 @@ def _multiply_bfloat16(monkeypatch):
 def test_tilings_divide_the_sizes_and_fit_a_gpu(precision, maps, sizes):
     units, width = map(padded, sizes)
     for shared in (99 << 10, 163 << 10, 227 << 10):
-        rows = triton_sweep.ROWS[precision]
-        tiling = triton_sweep.tiling_for(units, width, maps, precision, shared, rows)
+        rows = triton_layout.ROWS[precision]
+        tiling = triton_layout.tiling_for(units, width, maps, precision, shared, rows)
         assert shared_bytes(tiling, maps, 2 if precision == "bf16" else 4) <= shared
         for size, parts in (
             (units, (tiling.units_block, tiling.units_chunk)),

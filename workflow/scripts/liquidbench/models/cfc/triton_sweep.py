@@ -13,220 +13,18 @@ A kernel is right only where it has proved so: `works_here` compares it with the
 import functools
 import importlib.util
 import os
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from liquidbench.models.cfc import recurrence
 from liquidbench.models.cfc.gates import Solution
 from liquidbench.models.cfc.recurrence import Recurrence
-
-# Shared memory of a program that every GPU from compute capability 8.0 on has.
-_LEAST_SHARED = 99 * 1024
-# Columns of a product at a time, pieces of a matrix in use or on their way, and about how many bytes each has.
-_CANDIDATES = (
-    *((256, 4, 48 << 10), (256, 3, 48 << 10), (256, 3, 24 << 10), (128, 4, 24 << 10)),
-    *((128, 3, 24 << 10), (64, 3, 24 << 10), (32, 3, 24 << 10), (32, 2, 12 << 10)),
-)
-# Sequences per program, by the precision of products. Tensor cores take 16 rows; products in full do not use them, and
-# fewer rows spread over more processors.
-ROWS = {"ieee": 8, "tf32": 16, "bf16": 16}
-# Of what relative size, against the largest number of a result, differences from the plain loop may be.
-TOLERANCES = {"ieee": 1e-4, "tf32": 2e-2, "bf16": 1e-1}
-
-
-Compute = Callable[[Recurrence], tuple[Tensor, Tensor | None]]
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """How a program divides its products; all sizes are powers of two.
-
-    Attributes:
-        rows: sequences per program.
-        units_block, width_block: columns of a product at a time, when they are units and when they are the backbone's.
-        units_chunk, width_chunk: terms of a product at a time, likewise.
-        heads_chunk: terms at a time of the products for the gates' maps, which run side by side.
-        stages: pieces of a matrix that are on their way from memory at once.
-        warps: per program.
-    """
-
-    rows: int
-    units_block: int
-    width_block: int
-    units_chunk: int
-    width_chunk: int
-    heads_chunk: int
-    stages: int
-    warps: int
-
-
-def padded(size: int) -> int:
-    """Units or widths as the kernels have them: a multiple of 64, or of 32 where that does."""
-    return 32 if size <= 32 else (size + 63) // 64 * 64
-
-
-def _power_in(size: int, most: int) -> int:
-    """The largest power of two that divides `size`, up to `most`."""
-    return min(size & -size, most)
-
-
-def _chunk(size: int, most: int) -> int:
-    """The largest power of two that divides `size`, at least 16 and at most 64 or `most`."""
-    return _power_in(size, min(64, 1 << (max(16, most).bit_length() - 1)))
-
-
-def shared_bytes(tiling: Tiling, maps: int, itemsize: int) -> int:
-    """The shared memory that both kernels need at most: the pieces on their way in the largest of the products.
-
-    Args:
-        tiling: of a layer.
-        maps: that its gates have.
-        itemsize: bytes of an operand of the products.
-    """
-    columns = max(tiling.units_block, tiling.width_block)
-    largest = max(
-        _piece(tiling, chunk, wide, itemsize)
-        for chunk, wide in (
-            (tiling.units_chunk, columns),
-            (tiling.width_chunk, columns),
-            (tiling.heads_chunk, maps * tiling.units_block),
-        )
-    )
-    # What is computed with is no longer on its way; what changes its layout between products needs some room too.
-    return max(largest * (tiling.stages - 1), 4 * tiling.rows * columns) + 1024
-
-
-def _piece(tiling: Tiling, chunk: int, columns: int, itemsize: int) -> int:
-    return chunk * (tiling.rows * 4 + columns * itemsize)
-
-
-@functools.lru_cache(maxsize=64)
-def tiling_for(units: int, width: int, maps: int, precision: str, shared: int, rows: int) -> Tiling:
-    """The first tiling that fits, wide blocks and many stages first; the least of all where none does.
-
-    Args:
-        units: padded.
-        width: of the backbone, padded.
-        maps: that the gates have.
-        precision: a key of `TOLERANCES`.
-        shared: bytes of shared memory that a program may have.
-        rows: sequences per program.
-    """
-    itemsize = 2 if precision == "bf16" else 4
-    for block, stages, piece in _CANDIDATES:
-        units_block, width_block = _power_in(units, block), _power_in(width, min(block, 128))
-        columns = max(units_block, width_block)
-        tiling = Tiling(
-            rows=rows,
-            units_block=units_block,
-            width_block=width_block,
-            units_chunk=_chunk(units, piece // (columns * itemsize)),
-            width_chunk=_chunk(width, piece // (columns * itemsize)),
-            heads_chunk=_chunk(width, piece // (maps * units_block * itemsize)),
-            stages=stages,
-            warps=4 if units_block < 128 else rows // 2 if precision == "ieee" else 8,
-        )
-        if shared_bytes(tiling, maps, itemsize) <= shared:
-            break
-    return tiling
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What the kernels are compiled for.
-
-    Attributes:
-        mode, activation: as in `Recurrence`.
-        timed, ragged: whether there are elapsed times and lengths.
-        units, width: of the state and of the backbone; without a backbone the width is that of the state.
-        depth: backbone layers.
-        precision: of the products, a key of `TOLERANCES`.
-    """
-
-    mode: str
-    activation: str
-    timed: bool
-    ragged: bool
-    units: int
-    width: int
-    depth: int
-    precision: str
-
-    @property
-    def maps(self) -> int:
-        """Maps that the gates have."""
-        return 1 if self.mode == "pure" else 4 if self.timed else 3
-
-    @property
-    def keeps_slopes(self) -> bool:
-        """Whether the derivatives of the activations cannot be told from their values."""
-        return self.depth > 0 and self.activation in ("silu", "gelu")
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the products' operands."""
-        return torch.bfloat16 if self.precision == "bf16" else torch.float32
-
-    def tiling(self, device: torch.device) -> Tiling:
-        """How the kernels divide their products on a GPU."""
-        sizes = padded(self.units), padded(self.width)
-        shared, rows = _shared_memory(device), ROWS[self.precision]
-        return tiling_for(*sizes, self.maps, self.precision, shared, rows)
-
-    def shared_bytes(self, device: torch.device) -> int:
-        """Bytes of shared memory that the kernels need at most."""
-        return shared_bytes(self.tiling(device), self.maps, self.dtype.itemsize)
-
-    def options(self, tiling: Tiling) -> dict[str, Any]:
-        """The compile-time arguments that both kernels have."""
-        return {
-            "MODE": self.mode,
-            "ACTIVATION": self.activation,
-            "DEPTH": self.depth,
-            "MAPS": self.maps,
-            "UNITS": padded(self.units),
-            "WIDTH": padded(self.width),
-            "REAL_UNITS": self.units,
-            "TIMED": self.timed,
-            "RAGGED": self.ragged,
-            "SLOPES": self.keeps_slopes,
-            "PRECISION": "tf32" if self.precision == "tf32" else "ieee",
-            "ROWS": tiling.rows,
-            "UNITS_BLOCK": tiling.units_block,
-            "WIDTH_BLOCK": tiling.width_block,
-            "UNITS_CHUNK": tiling.units_chunk,
-            "WIDTH_CHUNK": tiling.width_chunk,
-            "STAGES": tiling.stages,
-            "num_warps": tiling.warps,
-            # A product and a sum in one operation, as everywhere on a GPU; the default differs between versions.
-            "enable_fp_fusion": True,
-        }
-
-
-def kind_of(r: Recurrence) -> Kind:
-    """What the kernels for a layer are compiled for."""
-    precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
-    if r.products is torch.bfloat16:
-        precision = "bf16"
-    depth = len(r.weights) - 1
-    return Kind(
-        mode=r.mode,
-        activation=r.activation,
-        timed=r.elapsed is not None,
-        ragged=r.lengths is not None,
-        units=r.units,
-        width=r.weights[0].shape[0] if depth else r.units,
-        depth=depth,
-        precision=precision,
-    )
+from liquidbench.models.cfc.triton_layout import Kind, kind_of, padded, shared_memory
+from liquidbench.models.cfc.triton_trial import TOLERANCES, difference, example
 
 
 def refuses(r: Recurrence) -> str | None:
@@ -246,18 +44,10 @@ def refuses(r: Recurrence) -> str | None:
     if len({weight.shape[0] for weight in r.weights[:-1]}) > 1:
         return "needs backbone layers of one width"
     kind, device = kind_of(r), r.inputs.device
-    needed, there = kind.shared_bytes(device), _shared_memory(device)
+    needed, there = kind.shared_bytes(device), shared_memory(device)
     if needed > there:
         return f"needs {needed} bytes of shared memory, and the GPU has {there}"
     return None
-
-
-def _shared_memory(device: torch.device) -> int:
-    """Bytes of shared memory that a program may have."""
-    if device.type != "cuda":
-        return _LEAST_SHARED
-    properties = torch.cuda.get_device_properties(device)
-    return getattr(properties, "shared_memory_per_block_optin", _LEAST_SHARED)
 
 
 def works_here(r: Recurrence) -> str | None:
@@ -278,83 +68,10 @@ def _problem(kind: Kind, device: torch.device) -> str | None:
             torch.enable_grad(),
             torch.autocast(device.type, enabled=False),
         ):
-            problem = difference(example(kind, device), TOLERANCES[kind.precision])
+            problem = difference(example(kind, device), run, TOLERANCES[kind.precision])
     except Exception as error:  # whatever a compiler or a driver may raise
         problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return problem and f"fails its trial on {device} ({kind.mode}, {kind.units} units): {problem}"
-
-
-def example(kind: Kind, device: torch.device, batch: int = 19, time: int = 4) -> Recurrence:
-    """A random batch for a layer of a kind, from a random generator of its own."""
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(*shape: int, scale: float = 1.0) -> Tensor:
-        values = torch.randn(*shape, generator=generator) * scale
-        return values.to(device).requires_grad_()
-
-    heights = [*[kind.width] * kind.depth, kind.maps * kind.units]
-    sizes = [kind.units, *heights[:-1]]
-    elapsed = torch.rand(batch, time, generator=generator).to(device) * 2.0
-    pure = kind.mode == "pure"
-    return Recurrence(
-        mode=kind.mode,
-        activation=kind.activation,
-        inputs=normal(batch, time, heights[0]),
-        elapsed=elapsed if kind.timed else None,
-        lengths=(torch.arange(batch) % time + 1).to(device) if kind.ragged else None,
-        initial=normal(batch, kind.units),
-        weights=tuple(normal(h, n, scale=n**-0.5) for h, n in zip(heights, sizes)),
-        biases=tuple(normal(h) for h in heights[1:]),
-        decay=normal(kind.units) if pure else None,
-        asymptote=normal(kind.units) if pure else None,
-        products=torch.bfloat16 if kind.precision == "bf16" else None,
-    )
-
-
-def errors(r: Recurrence, compute: Compute) -> dict[str, float]:
-    """How far a layer's states and gradients are from the plain loop's, as a share of the largest number of each.
-
-    Args:
-        r: the layer; every tensor but lengths and elapsed times requires gradients.
-        compute: an implementation's `run`.
-    """
-    tensors = {
-        "inputs": r.inputs,
-        "initial state": r.initial,
-        **{f"weights {i}": weight for i, weight in enumerate(r.weights)},
-        **{f"biases {i}": bias for i, bias in enumerate(r.biases)},
-        "decay": r.decay,
-        "asymptote": r.asymptote,
-    }
-    tensors = {n: tensor for n, tensor in tensors.items() if tensor is not None}
-    expected, got = (_states_and_gradients(r, how, tensors) for how in (recurrence.run, compute))
-    with torch.no_grad():
-        without = compute(r)[0]
-    return {
-        name: ((b - a).abs().max() / a.abs().max().clamp_min(1e-6)).item()
-        for name, a, b in (
-            *zip(["states", *tensors], expected, got),
-            ("states without gradients", expected[0], without),
-        )
-    }
-
-
-def _states_and_gradients(
-    r: Recurrence, compute: Compute, tensors: dict[str, Tensor]
-) -> list[Tensor]:
-    states, _ = compute(r)
-    # Another weight for every state: a plain sum would hide exchanged ones.
-    weights = torch.linspace(-1.0, 1.0, states.numel(), device=states.device)
-    loss = (states * weights.view(states.shape)).sum()
-    return [states.detach(), *torch.autograd.grad(loss, list(tensors.values()))]
-
-
-def difference(r: Recurrence, tolerance: float) -> str | None:
-    """What of a layer's states and gradients differs by more than `tolerance` (see `errors`), or None."""
-    for name, error in errors(r, run).items():
-        if not error <= tolerance:  # nan too
-            return f"{name} differ from the plain loop's by {error:.2g} of the largest"
-    return None
 
 
 def run(r: Recurrence) -> tuple[Tensor, None]:
