@@ -20,13 +20,12 @@ class Interpolation:
     def __init__(self, units: int, gated: bool, elapsed: Tensor | None) -> None:
         self.units, self.gated, self.elapsed = units, gated, elapsed
 
-    def advance(self, maps: Tensor, t: int, out: Tensor) -> None:
-        """The state of step t into `out`; `maps` become f, g and the gate s."""
-        units = self.units
-        f, g, gate = maps[:, :units], maps[:, units : 2 * units], maps[:, 2 * units : 3 * units]
-        maps[:, : 2 * units].tanh_()
-        if self.elapsed is not None:
-            gate.mul_(self.elapsed[t, : len(maps)]).add_(maps[:, 3 * units :])
+    def advance(self, maps: Tensor, elapsed: Tensor | None, out: Tensor) -> None:
+        """The state of a step into `out`; `maps` become f, g and the gate s. `elapsed` is (rows, 1), or None."""
+        maps[:, : 2 * self.units].tanh_()
+        f, g, gate, *rest = maps.split(self.units, dim=1)
+        if elapsed is not None:
+            gate.mul_(elapsed).add_(rest[0])
         gate.sigmoid_()
         if self.gated:
             torch.lerp(f, g, gate, out=out)
@@ -70,9 +69,8 @@ class Solution:
     def __init__(self, decay: Tensor, asymptote: Tensor, elapsed: Tensor | None) -> None:
         self.decay, self.asymptote, self.elapsed = decay, asymptote, elapsed
 
-    def advance(self, maps: Tensor, t: int, out: Tensor) -> None:
-        """The state of step t into `out`; `maps` stay."""
-        elapsed = None if self.elapsed is None else self.elapsed[t, : len(maps)]
+    def advance(self, maps: Tensor, elapsed: Tensor | None, out: Tensor) -> None:
+        """The state of a step into `out`; `maps` stay. `elapsed` is (rows, 1), or None."""
         decayed = self._decayed(maps, elapsed)
         torch.addcmul(self.asymptote, decayed.mul_(maps), self.asymptote, value=-1.0, out=out)
 

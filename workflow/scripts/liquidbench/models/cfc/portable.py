@@ -9,6 +9,7 @@ Its derivatives by the maps are ``(1 - s)(1 - f^2)``, ``s (1 - g^2)`` and ``(g -
 once the states are. Going back in time, a step only multiplies the gradient by them, and by two matrices.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -107,6 +108,13 @@ class _Plan:
             return Solution(decay, asymptote, self.elapsed)
         return Interpolation(units, self.mode == "default", self.elapsed)
 
+    def steps(self, values: Tensor) -> Sequence[Tensor]:
+        """Views of (time, batch, ...), a step each, of the rows that go on there. Made at once they cost little."""
+        views = values.unbind(0)
+        if self.active[-1] == values.shape[1]:
+            return views
+        return [view[:count] for view, count in zip(views, self.active)]
+
     @property
     def keeps_slopes(self) -> bool:
         """Whether the derivatives of the activations cannot be told from their values."""
@@ -132,34 +140,35 @@ class _Portable(torch.autograd.Function):
         (time, batch, _), units = inputs.shape, initial.shape[1]
         # Steps that a sequence does not have stay zero, and add nothing to the products over all steps.
         new = inputs.new_empty if plan.active[-1] == batch else inputs.new_zeros
-        states = new(time, batch, units)
+        states = new(time + 1, batch, units)
+        states[0] = initial
         # What the first layer sees: the previous state, or what the memory made of it.
-        before = new(time, batch, units)
+        before = states[:-1] if cell is None else new(time, batch, units)
         values = [new(time, batch, weight.shape[0]) for weight in weights]
-        slopes = [new(v.shape) if plan.keeps_slopes else None for v in values[:-1]]
+        slopes = [new(v.shape) for v in values[:-1]] if plan.keeps_slopes else []
         gates = plan.gates(units, decay, asymptote)
         memory = None if cell is None else MemoryLoop(drive, memory_weight, cell, new)
-        state = initial
+        maps = [weight.t() for weight in weights]
+        inputs_of = plan.steps(inputs)
+        elapsed_of = [None] * time if plan.elapsed is None else plan.steps(plan.elapsed)
+        previous_of, before_of = plan.steps(states[:-1]), plan.steps(before)
+        state_of, values_of = plan.steps(states[1:]), [plan.steps(v) for v in values]
+        slopes_of = [plan.steps(slope) for slope in slopes]
+        factors_of = [plan.steps(factors) for factors in plan.dropout or ()]
         for t, count in enumerate(plan.active):
             if count == 0:
                 break
-            below = before[t, :count]
-            if memory is None:
-                below.copy_(state[:count])
-            else:
-                memory.advance(t, state[:count], below)
-            for i, weight in enumerate(weights):
-                start = inputs[t, :count] if i == 0 else biases[i - 1]
-                below = torch.addmm(start, below, weight.t(), out=values[i][t, :count])
-                if i < depth:
-                    slope = slopes[i][t, :count] if plan.keeps_slopes else None
-                    factors = None if plan.dropout is None else plan.dropout[i][t, :count]
-                    _activate(plan.activation, below, slope, factors)
-            state = states[t, :count]
-            gates.advance(below, t, out=state)
+            if memory is not None:
+                memory.advance(t, previous_of[t], before_of[t])
+            below = torch.addmm(inputs_of[t], before_of[t], maps[0], out=values_of[0][t])
+            for i in range(depth):
+                slope = slopes_of[i][t] if slopes_of else None
+                _activate(plan.activation, below, slope, factors_of[i][t] if factors_of else None)
+                below = torch.addmm(biases[i], below, maps[i + 1], out=values_of[i + 1][t])
+            gates.advance(below, elapsed_of[t], out=state_of[t])
         ctx.plan, ctx.depth, ctx.memory = plan, depth, memory
         ctx.save_for_backward(before, decay, asymptote, *weights, *values, *slopes)
-        return states, None if memory is None else memory.last
+        return states[1:], None if memory is None else memory.last
 
     @staticmethod
     @once_differentiable
@@ -185,18 +194,21 @@ class _Portable(torch.autograd.Function):
         carried = torch.zeros_like(before[0])
         if memory is not None:
             memory.begin_backwards(grad_cells, plan.without_padding)
+        given_of = plan.steps(grad_states)
+        grads_of, slopes_of = [*map(plan.steps, grads)], [*map(plan.steps, slopes)]
+        maps_of = plan.steps(grads[depth].unflatten(2, (-1, carried.shape[1])))
         for t in reversed(range(len(plan.active))):
             count = plan.active[t]
             if count == 0:
                 continue
-            grad = carried[:count].add_(grad_states[t, :count])
+            grad = carried[:count].add_(given_of[t])
             if totals is not None:
                 totals[t, :count] = grad
-            above = grads[depth][t, :count]
-            above.view(count, -1, grad.shape[1]).mul_(grad.unsqueeze(1))
+            maps_of[t].mul_(grad.unsqueeze(1))
+            above = grads_of[depth][t]
             for i in range(depth, 0, -1):
-                above = torch.mm(above, weights[i], out=grads[i - 1][t, :count])
-                above.mul_(slopes[i - 1][t, :count])
+                above = torch.mm(above, weights[i], out=grads_of[i - 1][t])
+                above.mul_(slopes_of[i - 1][t])
             torch.mm(above, weights[0], out=grad)
             if memory is not None:
                 memory.retreat(t, grad)
