@@ -102,7 +102,7 @@ def _mixed_caches(study: Study, groups: list[Group]) -> list[str]:
 def benchmark_table(study: Study, printed: PrintedTable) -> Table:
     """Table I: accuracy or character error rate on train and test."""
     table = Table(
-        number=1,
+        name="1",
         title="Benchmark, LNN against LSTM",
         about=(*ABOUT, "Metric"),
         figures=SPLITS,
@@ -141,7 +141,7 @@ def benchmark_table(study: Study, printed: PrintedTable) -> Table:
 def sepsis_table(study: Study, printed: PrintedTable) -> Table:
     """Table II: the sepsis task's test figures."""
     table = Table(
-        number=2,
+        name="2",
         title="PhysioNet (sepsis), test split",
         about=ABOUT,
         figures={name: heading for name, (heading, _) in SEPSIS.items()},
@@ -180,7 +180,7 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
     printed_rates = [0.0, 0.3, 0.5, 0.7]
     rates = sorted({*printed_rates, *stress["rate"]})
     table = Table(
-        number=3,
+        name="3",
         title="Stress test: accuracy (%) by share of the steps taken away at inference",
         about=(*ABOUT, "Corruption", "Draws"),
         figures={_percent(rate): f"{_percent(rate)}%" for rate in rates},

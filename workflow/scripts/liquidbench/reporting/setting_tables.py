@@ -41,7 +41,7 @@ def environment_table(study: Study, printed: PrintedTable) -> Table:
     """Table IV: what the runs recorded of software and machine; all differing values are listed."""
     facts = study.frames["environment"]
     table = Table(
-        number=4,
+        name="4",
         title="Software and hardware environment of the runs",
         about=("Component", "Data", "Runs"),
         figures={"version": "What ran"},
@@ -103,7 +103,7 @@ def _readable(fact: str, value: str) -> str:
 def settings_table(study: Study, printed: PrintedTable) -> Table:
     """Table V: the settings that were used, each marked as the same as the printed one or not."""
     table = Table(
-        number=5,
+        name="5",
         title="Training hyper-parameters that were used",
         about=("Data set", "Data", "Protocol", "Model", "Seeds"),
         figures=SETTINGS,
@@ -191,7 +191,7 @@ def _canonical(text: str) -> str:
 def parameters_table(study: Study, printed: PrintedTable) -> Table:
     """Table VI: trainable parameters, in all and by part."""
     table = Table(
-        number=6,
+        name="6",
         title="Parameter counts",
         about=("Data set", "Data", "Protocol", "Model", "RNN units", "Paper's row", "Seeds"),
         figures=COUNTS,

@@ -48,7 +48,7 @@ class Table:
     """A whole table.
 
     Attributes:
-        number: 1 to 6, as in the paper.
+        name: "1" to "6", the paper's table of that number; or the name of one that the paper does not have.
         title: without the number.
         about: headings of the columns that say what a row is about.
         figures: figure name to heading, in order.
@@ -59,7 +59,7 @@ class Table:
         synthetic: "none", "some" or "all" of the runs behind it.
     """
 
-    number: int
+    name: str
     title: str
     about: tuple[str, ...]
     figures: dict[str, str]
@@ -71,13 +71,19 @@ class Table:
 
     @property
     def heading(self) -> str:
-        """The numbered title, with a warning where synthetic data are behind it."""
+        """The title, numbered as in the paper, with a warning where synthetic data are behind it."""
         warning = {
             "none": "",
             "some": "SOME ROWS ARE ON SYNTHETIC DATA: ",
             "all": "SYNTHETIC DATA, NOT THE REAL DATA SETS: ",
         }[self.synthetic]
-        return f"Table {ROMAN[self.number - 1]}. {warning}{self.title}"
+        number = f"Table {ROMAN[int(self.name) - 1]}" if self.name.isdigit() else "Not in the paper"
+        return f"{number}. {warning}{self.title}"
+
+    @property
+    def stem(self) -> str:
+        """The name of its files, without the suffix."""
+        return f"table_{self.name}"
 
 
 def compare_numbers(
@@ -211,7 +217,7 @@ def as_latex(table: Table) -> str:
             r"\begin{table*}",
             r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
             rf"\caption{{{_latex_text(table.heading.split('. ', 1)[1])}}}",
-            rf"\label{{tab:{table.number}}}",
+            rf"\label{{tab:{table.name}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\hline",
             head,

@@ -1,5 +1,6 @@
-"""Tables I to VI written as CSV, Markdown and LaTeX, and all of them on one page."""
+"""All tables, written as CSV, Markdown and LaTeX, and together on one page."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tabulate import tabulate
@@ -15,7 +16,8 @@ from liquidbench.reporting.setting_tables import (
 from liquidbench.reporting.study import Study, synthetic_warning
 from liquidbench.reporting.table import Table, as_csv, as_latex, as_markdown
 
-BUILDERS = {
+# The paper's tables, by number.
+PAPERS = {
     1: benchmark_table,
     2: sepsis_table,
     3: stress_table,
@@ -23,10 +25,12 @@ BUILDERS = {
     5: settings_table,
     6: parameters_table,
 }
+# Tables that the paper does not have, by name; they need no printed numbers. Rules name them too (`rules/report.smk`).
+FURTHER: dict[str, Callable[[Study], Table]] = {}
 
 
 def build_tables(study: Study, paper: str | Path) -> list[Table]:
-    """Tables I to VI.
+    """Tables I to VI, then those that the paper does not have.
 
     Args:
         study: the summaries.
@@ -35,16 +39,17 @@ def build_tables(study: Study, paper: str | Path) -> list[Table]:
     Raises:
         InputError: a file of printed numbers is missing or broken.
     """
-    return [build(study, read_printed(paper, number)) for number, build in BUILDERS.items()]
+    tables = [build(study, read_printed(paper, number)) for number, build in PAPERS.items()]
+    return tables + [build(study) for build in FURTHER.values()]
 
 
 def write_tables(study: Study, tables: list[Table], out: str | Path) -> None:
-    """Write `table_<n>.csv`, `.md` and `.tex` and the page `index.md` into `out`."""
+    """Write `table_<name>.csv`, `.md` and `.tex` and the page `index.md` into `out`."""
     out = Path(out)
     for table in tables:
-        write_text(out / f"table_{table.number}.csv", as_csv(table))
-        write_text(out / f"table_{table.number}.md", as_markdown(table))
-        write_text(out / f"table_{table.number}.tex", as_latex(table))
+        write_text(out / f"{table.stem}.csv", as_csv(table))
+        write_text(out / f"{table.stem}.md", as_markdown(table))
+        write_text(out / f"{table.stem}.tex", as_latex(table))
     write_text(out / "index.md", _page(study, tables))
 
 
