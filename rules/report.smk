@@ -23,9 +23,7 @@ SUMMARY_FILES = [
 # The paper's tables, then those that it does not have.
 TABLES = ["1", "2", "3", "4", "5", "6"]
 TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
-    f"{REPORTS}/tables/table_{name}.{suffix}"
-    for name in TABLES
-    for suffix in ("csv", "md", "tex")
+    f"{REPORTS}/tables/table_{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")
 ]
 EXPECTED_RUNS = as_json(configuration.runs_by_model(RUNS))
 LAYOUT = as_json(
