@@ -114,10 +114,11 @@ def available() -> list[str]:
     """The implementations that this machine can run on a CPU."""
     probe = CfCCore(2, 2).layers[0]
     recurrence = probe.recurrence(torch.zeros(1, 1, 2), None, None, torch.zeros(1, 2))
+    modules = {name: implementations.module_of(name) for name in implementations.MODULES}
     return [
         name
-        for name in implementations.MODULES
-        if implementations.module_of(name).refuses(recurrence) is None
+        for name, module in modules.items()
+        if not module.refuses(recurrence) and not implementations.works_here(module, recurrence)
     ]
 
 

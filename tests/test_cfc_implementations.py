@@ -21,6 +21,7 @@ from cfc_helpers import (
 from liquidbench.errors import InputError
 from liquidbench.models.cfc import build, implementations, native, portable, products
 from liquidbench.models.cfc import recurrence as reference
+from liquidbench.models.cfc.core import CfCCore
 from liquidbench.models.cfc.recurrence import ACTIVATIONS, MODES, Memory
 
 FAST = {"portable": portable, "native": native}
@@ -198,6 +199,7 @@ def empty_cache(tmp_path, monkeypatch):
     """No library is built or loaded yet; afterwards the tests' own one again."""
     monkeypatch.setenv("LIQUIDBENCH_CACHE", str(tmp_path / "cache"))
     build.library.cache_clear()
+    implementations._say.cache_clear()
     yield tmp_path / "cache"
     build.library.cache_clear()
 
@@ -221,7 +223,7 @@ def test_without_a_compiler_one_word_is_said_and_plain_torch_computes(
     torch.testing.assert_close(states, reference.run(r)[0])
     notes = capsys.readouterr().err.splitlines()
     assert len(notes) == 1
-    assert notes[0].startswith("note: the C++ CfC is not built: no C++ compiler is there")
+    assert notes[0].startswith("note: the native CfC is not built: no C++ compiler is there")
     with pytest.raises(InputError, match="native is asked for, but it is not built: no C"):
         implementations.run("native", r)
 
@@ -230,7 +232,7 @@ def test_without_a_compiler_one_word_is_said_and_plain_torch_computes(
     ("compiler", "reason"),
     [
         ("no-such-compiler", "that CXX names, no-such-compiler, is not there"),
-        ("false", "--version fails"),
+        ("false", "--version fails: is it a C++ compiler?"),
     ],
 )
 def test_a_compiler_that_does_not_work_is_named(empty_cache, monkeypatch, capsys, compiler, reason):
@@ -278,11 +280,34 @@ def test_a_folder_that_cannot_be_is_named(empty_cache, monkeypatch):
     assert "belongs to another user" in build.library().problem
 
 
-def test_a_damaged_library_does_not_stop_a_run(empty_cache, capsys):
+def test_a_damaged_library_is_built_again(empty_cache):
     compiler_or_skip()
-    build.build().write_bytes(b"not a library")
+    path = build.build()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    assert implementations.run("auto", recurrence(3, 4, 5, 6, 1))[2] == "native"
+    assert path.stat().st_size == len(whole)
+
+
+def test_a_library_that_cannot_be_loaded_does_not_stop_a_run(empty_cache, monkeypatch, capsys):
+    monkeypatch.setattr(build, "build", lambda: empty_cache / "not-there.so")
     assert implementations.run("auto", recurrence(3, 4, 5, 6, 1))[2] == "portable"
-    assert "note: the C++ CfC is not built" in capsys.readouterr().err
+    assert "note: the native CfC is not built" in capsys.readouterr().err
+
+
+def test_a_compiler_of_blanks_is_none(empty_cache, monkeypatch):
+    monkeypatch.setenv("CXX", " ")
+    monkeypatch.setattr(build.shutil, "which", lambda name: None)
+    with pytest.raises(build.BuildError, match=r"no C\+\+ compiler is there"):
+        build.find_compiler()
+
+
+@pytest.mark.parametrize("wish", ["portable", "native", "triton"])
+def test_wiring_with_memory_refuses_what_cannot_take_it(wish):
+    options = {"wiring": "ncp", "outputs": 3, "mixed_memory": True}
+    core = CfCCore(4, 12, **options, implementation=wish)
+    with pytest.raises(InputError, match=f"{wish} is asked for, but it has no wiring together"):
+        core(torch.zeros(2, 3, 4), None, None)
 
 
 def test_jobs_that_start_at_once_build_without_harm(empty_cache):

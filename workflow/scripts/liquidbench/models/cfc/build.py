@@ -50,14 +50,9 @@ class Library:
     def __init__(self) -> None:
         self.problem: str | None = None
         try:
-            self._library = ctypes.CDLL(str(build()))
+            self._library = _loaded(build())
         except (BuildError, OSError) as error:
             self.problem = f"is not built: {error}"
-            print(
-                f"note: the C++ CfC {self.problem}; plain PyTorch computes instead, about half as fast",
-                file=sys.stderr,
-                flush=True,
-            )
 
     def functions(self, kind: str) -> Functions:
         """The functions of `kind`, ``float`` or ``double``."""
@@ -67,6 +62,15 @@ class Library:
         padded.argtypes, padded.restype = [ctypes.c_int64], ctypes.c_int64
         forward.restype = backward.restype = None
         return Functions(forward, backward, padded)
+
+
+def _loaded(path: Path) -> ctypes.CDLL:
+    """The library in a file; one that cannot be loaded (a disk was full, a copy was cut) is built again, once."""
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:
+        path.unlink(missing_ok=True)
+        return ctypes.CDLL(str(build()))
 
 
 @cache
@@ -92,6 +96,7 @@ def build() -> Path:
         digest.update((_HERE / name).read_bytes())
     target = cache_folder() / f"cfc-{digest.hexdigest()[:24]}.so"
     if not target.exists():
+        print(f"building the C++ CfC, once, into {target.parent}", file=sys.stderr, flush=True)
         _compile([*compiler, *flags], openmp, target)
     return target
 
@@ -102,8 +107,7 @@ def find_compiler() -> list[str]:
     Raises:
         BuildError: there is none.
     """
-    if os.environ.get("CXX"):
-        command = shlex.split(os.environ["CXX"])
+    if command := shlex.split(os.environ.get("CXX", "")):
         if shutil.which(command[0]) is None:
             raise BuildError(f"the compiler that CXX names, {command[0]}, is not there")
         return command
@@ -124,7 +128,8 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise BuildError(f"{folder} cannot be made ({error}); set LIQUIDBENCH_CACHE") from None
+        reason = "it is no folder" if folder.exists() else error
+        raise BuildError(f"{folder} cannot be made ({reason}); set LIQUIDBENCH_CACHE") from None
     if folder.stat().st_uid != os.getuid():
         raise BuildError(f"{folder} belongs to another user; set LIQUIDBENCH_CACHE to your own")
     return folder
@@ -139,7 +144,8 @@ def _compile(command: list[str], openmp: list[str], target: Path) -> None:
             _run([*command[:1], "-shared", str(compiled), *openmp, "-o", str(linked)])
             linked.replace(target)
     except OSError as error:
-        raise BuildError(f"{target.parent} cannot be written ({error})") from None
+        reason = f"{target.parent} cannot be written ({error}); set LIQUIDBENCH_CACHE"
+        raise BuildError(reason) from None
 
 
 def _run(command: list[str]) -> None:
@@ -158,7 +164,7 @@ def _run(command: list[str]) -> None:
 def _version_of(compiler: list[str]) -> str:
     result = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
     if result.returncode != 0:
-        raise BuildError(f"{compiler[0]} --version fails")
+        raise BuildError(f"{compiler[0]} --version fails: is it a C++ compiler? CXX names another")
     return result.stdout
 
 

@@ -153,7 +153,13 @@ class CfCCore(nn.Module):
     def _unroll_step_by_step(
         self, features: Tensor, elapsed: Tensor | None, lengths: Tensor | None, state: State
     ) -> tuple[Tensor, State]:
-        """Wired and with memory: the memory mixes all layers' states at every step, so layers cannot run ahead."""
+        """Wired and with memory: the memory mixes all layers' states at every step, so layers cannot run ahead.
+
+        Raises:
+            InputError: an implementation is asked for that is not the plain loop.
+        """
+        if self.wish not in ("auto", "reference"):
+            raise implementations.refusal(self.wish, "has no wiring together with mixed memory")
         self.used.add("reference")
         hidden, cells = state
         states = []

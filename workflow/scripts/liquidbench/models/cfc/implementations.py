@@ -46,12 +46,8 @@ def run(wish: str, r: Recurrence) -> tuple[Tensor, Tensor | None, str]:
         r = replace(r, products=torch.get_autocast_dtype(device))
     name = _fastest(r) if wish == "auto" else wish
     module = module_of(name)
-    if wish != "auto" and (reason := module.refuses(r) or _works_here(module, r)):
-        raise InputError(
-            "configuration key core_implementation",
-            f"{wish} is asked for, but it {reason}",
-            "Use auto, which takes another where it must",
-        )
+    if wish != "auto" and (reason := module.refuses(r) or works_here(module, r)):
+        raise refusal(wish, reason)
     # The products with the state are too small to gain from a lower precision on a CPU. On a GPU, `products` asks.
     with torch.autocast(device, enabled=False):
         return *module.run(r), name
@@ -61,15 +57,24 @@ def _fastest(r: Recurrence) -> str:
     for name in _BY_DEVICE.get(r.inputs.device.type, _ELSEWHERE):
         module = module_of(name)
         if module.refuses(r) is None:
-            problem = _works_here(module, r)
+            problem = works_here(module, r)
             if problem is None:
                 return name
             _say(f"note: the {name} CfC {problem}; another computes instead, more slowly")
     raise AssertionError("the plain loop takes every layer")
 
 
-def _works_here(module: ModuleType, r: Recurrence) -> str | None:
-    """What an implementation finds wrong with itself on this machine; most do not ask."""
+def refusal(wish: str, reason: str) -> InputError:
+    """What is said of an implementation that is asked for and cannot take a layer."""
+    return InputError(
+        "configuration key core_implementation",
+        f"{wish} is asked for, but it {reason}",
+        "Use auto, which takes another where it must",
+    )
+
+
+def works_here(module: ModuleType, r: Recurrence) -> str | None:
+    """What an implementation finds wrong with itself on this machine, or None; most do not ask."""
     return module.works_here(r) if hasattr(module, "works_here") else None
 
 

@@ -51,6 +51,11 @@ def refuses(r: Recurrence) -> str | None:
         return f"computes in float32 or float64, not {r.inputs.dtype}"
     if r.elapsed is not None and r.elapsed.requires_grad:
         return "has no gradient of elapsed times"
+    return None
+
+
+def works_here(r: Recurrence) -> str | None:
+    """Why there is no library on this machine, or None."""
     return library().problem
 
 
