@@ -113,6 +113,11 @@ def steps_of(study: Study, dataset: str, arguments: argparse.Namespace) -> pd.Da
     models = models_of(settings, data.input_shape, task.outputs)
     check_agreement(models, batches[0])
     variants = {name: steps_on(model, batches, task, training) for name, model in models.items()}
+    recurrent = models[LSTM].core.recurrent
+    print(
+        f"\nThe LSTM of {dataset}'s protocol has {recurrent.num_layers} layer(s)"
+        f"{', and reads both ways' if recurrent.bidirectional else ''}."
+    )
     clock = time.process_time if arguments.threads == 1 else time.perf_counter
     times = interleaved(variants, arguments.rounds, warmups=1, clock=clock)
     case = (
@@ -125,7 +130,10 @@ def steps_of(study: Study, dataset: str, arguments: argparse.Namespace) -> pd.Da
             compared(times, LSTM, "training steps", case),
         ]
     )
-    show(table, f"Training steps, {arguments.threads} thread(s)")
+    title = (
+        f"Training steps of whole models, {arguments.threads} thread(s); ms of all batches together"
+    )
+    show(table, title)
     return table
 
 

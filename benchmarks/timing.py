@@ -1,12 +1,14 @@
 """Fair timing: variants take turns, and what counts is the ratio within a round.
 
 A machine's speed drifts by a third within minutes. So no variant is timed alone: every round times each of them once,
-in an order that turns from round to round, and a ratio is taken between two times of the same round.
+in an order of its own, and a ratio is taken between two times of the same round.
 """
 
 import gc
+import random
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -35,15 +37,17 @@ def interleaved(
     Returns:
         (rounds, variants) times in seconds; the columns are the names.
     """
+    say_if_busy()
     names = list(variants)
+    # Shuffled, so that no variant always finds the cache as the same other one left it.
+    order = random.Random(0)
     rows = []
     collecting = gc.isenabled()
     gc.disable()
     try:
         for number in range(warmups + rounds):
-            turn = number % len(names)
             row = {}
-            for name in names[turn:] + names[:turn]:
+            for name in order.sample(names, len(names)):
                 started = clock()
                 variants[name]()
                 row[name] = clock() - started
@@ -54,6 +58,29 @@ def interleaved(
         if collecting:
             gc.enable()
     return pd.DataFrame(rows, columns=names)
+
+
+@cache
+def say_if_busy() -> None:
+    """One line where other processes use the processor: ratios are fairer than times then, and not fair. Linux only."""
+    if not Path("/proc/stat").exists():
+        return
+
+    def ticks() -> tuple[int, int]:
+        # user, nice, system, idle, iowait, ...: https://docs.kernel.org/filesystems/proc.html
+        fields = [
+            int(field) for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+        ]
+        return sum(fields), fields[3] + fields[4]
+
+    all_before, idle_before = ticks()
+    time.sleep(0.5)
+    all_after, idle_after = ticks()
+    busy = 1 - (idle_after - idle_before) / max(1, all_after - all_before)
+    if busy > 0.1:
+        print(
+            f"ATTENTION: {busy:.0%} of the processor is busy with something else. Do not quote this."
+        )
 
 
 def compared(
@@ -86,7 +113,7 @@ def show(table: pd.DataFrame, title: str) -> None:
     print(f"\n{title}\n")
     text = table[["case", "variant"]].copy()
     text["ms"] = [f"{value:.3g}" for value in table["milliseconds"]]
-    text["× of"] = [
+    text["time, relative to (below 1 is faster) [quartiles]"] = [
         f"{ratio:.3f} [{low:.3f}, {high:.3f}] {reference}"
         for ratio, low, high, reference in zip(
             table["ratio"], table["ratio_low"], table["ratio_high"], table["reference"]

@@ -1,8 +1,10 @@
 """The benchmarks' own checks on small synthetic files: what they time must give the same numbers."""
 
 import argparse
+import math
 from pathlib import Path
 
+import cores
 import loader
 import numpy as np
 import pandas as pd
@@ -79,3 +81,47 @@ def test_ratios_are_taken_within_a_round():
     assert list(table.columns) == timing.COLUMNS
     assert table["ratio"].tolist() == [0.5, 1.0]
     assert table["milliseconds"].tolist() == [2000.0, 4000.0]
+
+
+def test_every_variant_is_timed_once_a_round_in_changing_orders():
+    ticking, calls = iter(range(1000)), []
+    variants = {name: lambda name=name: calls.append(name) for name in "abc"}
+    times = timing.interleaved(variants, rounds=8, warmups=1, clock=lambda: next(ticking))
+    assert list(times.columns) == ["a", "b", "c"] and times.shape == (8, 3)
+    assert (times == 1).all(axis=None)
+    orders = ["".join(calls[i : i + 3]) for i in range(0, len(calls), 3)]
+    assert len(orders) == 9 and {"".join(sorted(order)) for order in orders} == {"abc"}
+    # Not only turned: else each variant would always follow the same other one.
+    assert len(set(orders)) > 3
+
+
+SHAPE = cores.Case(3, 4, 5, 6, backbone_units=7, timed=True, inputs_learn=False)
+
+
+def test_a_core_that_is_off_is_not_timed():
+    made = cores.cores_of(SHAPE)
+    steps = cores.steps_of(SHAPE, made)
+    cores.check("here", made, steps)
+    portable = made["CfC portable"]
+    portable.layers[0].heads.weight.register_hook(lambda gradient: gradient * 1.001)
+    with pytest.raises(SystemExit, match=r"here: CfC portable is .* off the library's numbers"):
+        cores.check("here", made, steps)
+
+
+def test_the_floor_counts_the_products():
+    cfc, lstm = cores.floor(SHAPE)
+    rows = 3 * 4
+    # Forwards; backwards by the weights, and by what is before a layer, but for inputs that do not learn.
+    layers = [(5, 7, 2), (6, 7, 3), (7, 4 * 6, 3)]
+    assert math.isclose(cfc * 1e9, sum(2 * rows * a * b * passes for a, b, passes in layers))
+    layers = [(5, 4 * 6, 2), (6, 4 * 6, 3)]
+    assert math.isclose(lstm * 1e9, sum(2 * rows * a * b * passes for a, b, passes in layers))
+
+
+def test_the_floor_is_at_the_rate_of_the_round_s_product():
+    times = pd.DataFrame({cores.PRODUCT: [2.0, 4.0], "LSTM": [1.0, 1.0]})
+    found = cores.with_floors(SHAPE, times)
+    rate = 2 * cores.PRODUCT_SIZE**3 / 1e9
+    assert found["floor of a CfC"].tolist() == pytest.approx(
+        [seconds * cores.floor(SHAPE)[0] / rate for seconds in (2.0, 4.0)]
+    )

@@ -1,9 +1,11 @@
 """Implementations of the CfC against the plain loop and finite differences, and how one is chosen and built."""
 
+import gc
 import itertools
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,9 +156,11 @@ def test_strided_inputs_and_a_gradient_that_is_one_number_spread_out(implementat
 
 
 @each_implementation
-def test_not_a_number_stays_in_its_own_example(implementation):
+@pytest.mark.parametrize("dtype", BOUND)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_not_a_number_stays_in_its_own_example(implementation, dtype, activation):
     module = {"reference": reference, **FAST}[runnable(implementation)]
-    r = recurrence(20, 5, 6, 8, 1)
+    r = recurrence(20, 5, 6, 8, 1, activation=activation, dtype=dtype)
     inputs = r.inputs.detach().clone()
     inputs[3, 2] = float("nan")
     states, _ = module.run(replace(r, inputs=inputs))
@@ -302,6 +306,152 @@ def test_a_compiler_of_blanks_is_none(empty_cache, monkeypatch):
         build.find_compiler()
 
 
+def test_a_compiler_that_cannot_be_read_is_no_end(empty_cache, monkeypatch):
+    monkeypatch.setenv("CXX", "g++ '")
+    assert "is not built" in build.library().problem
+
+
+def test_a_compiler_behind_another_command_builds(empty_cache, monkeypatch):
+    monkeypatch.setenv("CXX", f"env {compiler_or_skip()}")
+    assert build.library().problem is None
+
+
+def test_a_user_without_a_home_builds_where_the_variable_says(empty_cache, monkeypatch):
+    def home():
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(build.Path, "home", home)
+    assert build.cache_folder() == empty_cache
+
+
+def test_a_changed_source_makes_another_library(empty_cache, tmp_path, monkeypatch):
+    compiler_or_skip()
+    first = build.build()
+    for name in build._SOURCES:
+        copied = tmp_path / name.replace(".", "-")
+        copied.mkdir()
+        for source in build._SOURCES:
+            text = (build._HERE / source).read_text()
+            (copied / source).write_text(text + "// changed\n" if source == name else text)
+        with monkeypatch.context() as patched:
+            patched.setattr(build, "_HERE", copied)
+            patched.setattr(build, "_compile", lambda *arguments: arguments[-1].touch())
+            assert build.build() != first
+
+
+def test_what_others_could_have_written_is_not_loaded(empty_cache):
+    compiler_or_skip()
+    path = build.build()
+    for place, mode in ((path, 0o720), (empty_cache, 0o702)):
+        place.chmod(mode)
+        build.library.cache_clear()
+        assert "is not built" in build.library().problem
+        place.chmod(0o700)
+    build.library.cache_clear()
+    assert build.library().problem is None
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_a_decay_of_zero_is_as_in_the_plain_loop(name):
+    runnable(name)
+    r = recurrence(3, 4, 6, 8, 1, "pure", timed=True)
+    r = replace(r, decay=torch.zeros(6, dtype=torch.float64).requires_grad_())
+    assert_close(results(r, FAST[name].run), results(r, reference.run), BOUND[torch.float64])
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_vectors_of_a_larger_tensor_are_read_with_their_stride(name):
+    runnable(name)
+    r = recurrence(3, 4, 6, 8, 1, "pure")
+    wide = torch.randn(6, 2, dtype=torch.float64)
+    r = replace(r, decay=wide[:, 0], asymptote=wide[:, 1])
+    torch.testing.assert_close(FAST[name].run(r)[0], reference.run(r)[0])
+
+
+def test_native_takes_nothing_that_does_not_fit():
+    runnable("native")
+    r = recurrence(3, 4, 5, 6, 1, ragged=True, dropout=True)
+    one = torch.zeros(1)
+    wrong = {
+        "initial": [r.initial[:1], r.initial.float()],
+        "weights": [(r.weights[0][:, :4], r.weights[1]), (r.weights[0].float(), r.weights[1])],
+        "biases": [(r.biases[0][:-1],)],
+        "elapsed": [torch.ones(3, 5, dtype=torch.float64)],
+        "lengths": [torch.tensor([-1, 2, 3]), torch.tensor([1, 2, 5]), torch.tensor([1, 2])],
+        "dropout": [(r.dropout[0][:, :3],), (one,)],
+    }
+    for name, values in wrong.items():
+        for value in values:
+            with pytest.raises(ValueError, match="must be"):
+                native.run(replace(r, **{name: value}))
+
+
+@pytest.mark.parametrize("name", ["portable", "native"])
+def test_what_backward_needs_is_watched_and_let_go(name):
+    runnable(name)
+    # With lecun_tanh the portable one keeps weights of its own.
+    made = recurrence(1, 6, 5, 8, 1, activation="tanh", timed=True)
+    made = with_memory(made) if name == "portable" else made
+    run = FAST[name].run
+    gc.collect()
+    gc.disable()
+    try:
+        outputs = [out for out in run(made) if out is not None]
+        alive = [weakref.ref(out) for out in outputs]
+        del outputs
+        assert [reference() for reference in alive] == [None] * len(alive)
+    finally:
+        gc.enable()
+    changed = [made.weights[0], made.elapsed] + ([made.memory.weight] if made.memory else [])
+    for tensor in changed:
+        states, _ = run(made)
+        with torch.no_grad():
+            tensor.mul_(2.0)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            states.sum().backward()
+
+
+@each_implementation
+def test_a_sequence_without_steps_keeps_its_state(implementation):
+    for options in ({}, {"mixed_memory": implementation != "native"}):
+        core = CfCCore(4, 6, **options, implementation=runnable(implementation)).double()
+        state = torch.randn(3, 6, dtype=torch.float64)
+        given = (state, state + 1) if core.memory is not None else state
+        x = torch.randn(3, 5, 4, dtype=torch.float64)
+        _, last = core.unroll(x, None, torch.tensor([5, 0, 2]), given)
+        last, cells = last if core.memory is not None else (last, None)
+        torch.testing.assert_close(last[1], state[1], rtol=0, atol=0)
+        assert not torch.equal(last[2], state[2])
+        if cells is not None:
+            torch.testing.assert_close(cells[1], state[1] + 1, rtol=0, atol=0)
+
+
+def test_a_core_says_which_shape_it_got():
+    core, x = CfCCore(4, 6), torch.zeros(3, 5, 4)
+    for state in (torch.zeros(1, 6), torch.zeros(3, 5), (torch.zeros(3, 6), torch.zeros(3, 6))):
+        with pytest.raises(ValueError, match=r"state must be one tensor of \(3, 6\)"):
+            core.unroll(x, state=state)
+    for lengths in ([-900, 5, 5], [1, 2, 6]):
+        with pytest.raises(ValueError, match="lengths must be 0 to 5"):
+            core(x, None, torch.tensor(lengths))
+
+
+@each_implementation
+@pytest.mark.parametrize("mode", MODES)
+def test_elapsed_times_of_the_padding_and_their_precision_do_not_matter(implementation, mode):
+    core = CfCCore(4, 6, mode, implementation=runnable(implementation))
+    x, lengths = torch.randn(3, 5, 4), torch.tensor([5, 2, 3])
+    elapsed = 1 + torch.rand(3, 5, dtype=torch.float64)
+    found = []
+    for other in (elapsed, elapsed.masked_fill(torch.arange(5) >= lengths[:, None], torch.nan)):
+        core.zero_grad()
+        states = core(x, other, lengths)
+        states.sum().backward()
+        found.append([states.detach(), *(p.grad.clone() for p in core.parameters())])
+    for got, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("wish", ["portable", "native", "triton"])
 def test_wiring_with_memory_refuses_what_cannot_take_it(wish):
     options = {"wiring": "ncp", "outputs": 3, "mixed_memory": True}
@@ -322,6 +472,8 @@ def test_jobs_that_start_at_once_build_without_harm(empty_cache):
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5)])
 def test_the_product_with_wide_inputs_is_torch_s_own(shape):
     x = torch.randn(*shape, 1100, requires_grad=True)
+    # Else this would compare torch's product with itself.
+    assert products._WIDE <= 1100 and torch.backends.mkldnn.is_available()
     weight, bias = torch.randn(7, 1100, requires_grad=True), torch.randn(7, requires_grad=True)
     factors = torch.randn(*shape, 7)
     # An expanded gradient has strides of zero.

@@ -4,6 +4,7 @@ Used by the Snakefile and by tests. Imports yaml and jsonschema, nothing heavy: 
 """
 
 import copy
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def _explain(error: jsonschema.ValidationError) -> InputError:
         return InputError(
             where, f"unknown key {error.instance}", f"Allowed here: {', '.join(allowed)}; {remedy}"
         )
-    if error.validator == "type" and isinstance(error.instance, str) and "e" in error.instance:
+    if error.validator == "type" and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", str(error.instance)):
         remedy = f"YAML reads 1e-3 as text: write 1.0e-3; {remedy}"
     return InputError(where, error.message, remedy)
 
@@ -173,6 +174,9 @@ def run_settings(config: Config, run: Run) -> dict[str, Any]:
     protocol = config["protocols"][run.protocol][run.dataset]
     model = config["models"][run.model]
     core = {"name": model["core"], **protocol["cores"].get(model["core"], {})}
+    if model.get("wiring") is not None:
+        # A wired core has no backbone: what the protocol says of one is not for it.
+        core = {key: value for key, value in core.items() if not key.startswith("backbone_")}
     core |= {key: value for key, value in model.items() if key != "core"}
     core = {key: value for key, value in core.items() if value is not None}
     settings = {

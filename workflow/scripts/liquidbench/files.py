@@ -32,6 +32,27 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def private_folder(path: str | Path) -> Path:
+    """Make a folder, and those above it, that nobody else can write into.
+
+    Raises:
+        InputError: it cannot be made, or is there and others could have put something into it.
+    """
+    path = Path(path)
+    remedy = "Name a folder of your own"
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = path.stat()
+    except OSError as error:
+        reason = "it is no folder" if path.exists() else error
+        raise InputError(path, f"cannot be made ({reason})", remedy) from None
+    if status.st_uid != os.getuid():
+        raise InputError(path, "belongs to another user", remedy)
+    if status.st_mode & 0o022:
+        raise InputError(path, "can be written by other users", f"chmod go-w {path}")
+    return path
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` (UTF-8) to `path`, whole or not at all."""
     with written_whole(path) as temporary:

@@ -3,6 +3,7 @@
 None has a notion of elapsed time: `elapsed` is ignored.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -50,6 +51,14 @@ class TorchCore(nn.Module):
         Both directions of a step stand side by side. With `lengths`, (batch,) int64 and at least 1, padding never
         reaches a valid state.
         """
+        if features.device.type == "cpu":
+            # Autocast's LSTM fails on processors without bfloat16 products; and as with the CfC, the products with
+            # the state are too small to gain from them.
+            with torch.autocast("cpu", enabled=False):
+                return self._read(features.to(self.recurrent.weight_hh_l0.dtype), lengths)
+        return self._read(features, lengths)
+
+    def _read(self, features: Tensor, lengths: Tensor | None) -> Tensor:
         if lengths is None or not self.recurrent.bidirectional:
             return self.recurrent(features)[0]
         # The backward direction must start at the last valid step, not in the padding.

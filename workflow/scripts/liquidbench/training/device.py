@@ -13,6 +13,7 @@ from typing import IO
 import torch
 
 from liquidbench.errors import InputError
+from liquidbench.files import private_folder
 
 
 @contextmanager
@@ -61,11 +62,10 @@ def _place_on_a_card(cards: list[str], places: int) -> Iterator[int]:
     Yields:
         The card's index.
     """
-    folder = Path(tempfile.gettempdir(), f"liquidbench-gpu-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = private_folder(Path(tempfile.gettempdir(), f"liquidbench-gpu-{os.getuid()}"))
     while True:
         # One job looks at a time: to see whether a place is free is to take it for a moment.
-        with (folder / "choice.lock").open("w") as choosing:
+        with (folder / "choice.lock").open("a") as choosing:
             fcntl.flock(choosing, fcntl.LOCK_EX)
             free = [
                 [
@@ -88,7 +88,7 @@ def _place_on_a_card(cards: list[str], places: int) -> Iterator[int]:
 
 def _locked_if_free(path: Path) -> IO | None:
     """The file, locked until it is closed or its process ends; None if another has it."""
-    lock = path.open("w")
+    lock = path.open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

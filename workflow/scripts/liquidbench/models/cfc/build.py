@@ -11,6 +11,7 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,9 @@ from functools import cache
 from pathlib import Path
 
 import torch
+
+from liquidbench.errors import InputError
+from liquidbench.files import private_folder
 
 _HERE = Path(__file__).parent
 _SOURCES = ("sweep.cpp", "product.hpp", "vector_math.hpp")
@@ -45,32 +49,42 @@ class Library:
 
     Attributes:
         problem: None if it is loaded, else one sentence.
+        functions: by type, ``float`` and ``double``.
     """
 
     def __init__(self) -> None:
         self.problem: str | None = None
+        self.functions: dict[str, Functions] = {}
         try:
-            self._library = _loaded(build())
-        except (BuildError, OSError) as error:
-            self.problem = f"is not built: {error}"
+            library = _loaded(build())
+            self.functions = {kind: _functions(library, kind) for kind in ("float", "double")}
+        # Whatever goes wrong with compilers, folders and files of others: a study must go on without the library.
+        except Exception as error:
+            self.problem = f"is not built: {str(error) or type(error).__name__}"
 
-    def functions(self, kind: str) -> Functions:
-        """The functions of `kind`, ``float`` or ``double``."""
-        forward = self._library[f"cfc_forward_{kind}"]
-        backward = self._library[f"cfc_backward_{kind}"]
-        padded = self._library[f"cfc_padded_{kind}"]
-        padded.argtypes, padded.restype = [ctypes.c_int64], ctypes.c_int64
-        forward.restype = backward.restype = None
-        return Functions(forward, backward, padded)
+
+def _functions(library: ctypes.CDLL, kind: str) -> Functions:
+    forward, backward = library[f"cfc_forward_{kind}"], library[f"cfc_backward_{kind}"]
+    padded = library[f"cfc_padded_{kind}"]
+    padded.argtypes, padded.restype = [ctypes.c_int64], ctypes.c_int64
+    forward.restype = backward.restype = None
+    return Functions(forward, backward, padded)
 
 
 def _loaded(path: Path) -> ctypes.CDLL:
-    """The library in a file; one that cannot be loaded (a disk was full, a copy was cut) is built again, once."""
+    """The library in a file; one that cannot be loaded (a disk was full, a copy was cut) is built again, once.
+
+    Raises:
+        BuildError: others could have written it.
+    """
+    status = path.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022 or not stat.S_ISREG(status.st_mode):
+        raise BuildError(f"{path} is not this user's own file: delete it, or set LIQUIDBENCH_CACHE")
     try:
         return ctypes.CDLL(str(path))
     except OSError:
         path.unlink(missing_ok=True)
-        return ctypes.CDLL(str(build()))
+    return ctypes.CDLL(str(build()))
 
 
 @cache
@@ -97,7 +111,7 @@ def build() -> Path:
     target = cache_folder() / f"cfc-{digest.hexdigest()[:24]}.so"
     if not target.exists():
         print(f"building the C++ CfC, once, into {target.parent}", file=sys.stderr, flush=True)
-        _compile([*compiler, *flags], openmp, target)
+        _compile(compiler, flags, openmp, target)
     return target
 
 
@@ -121,27 +135,29 @@ def cache_folder() -> Path:
     """Where libraries are kept: LIQUIDBENCH_CACHE, else liquidbench in the user's cache folder.
 
     Raises:
-        BuildError: it cannot be written, or belongs to somebody else, whose code would run.
+        BuildError: it cannot be made, or others could write into it, whose code would run.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("LIQUIDBENCH_CACHE") or Path(base, "liquidbench"))
+    if named := os.environ.get("LIQUIDBENCH_CACHE"):
+        folder = Path(named)
+    else:
+        # Asked for only now: a container's user may have no home.
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base, "liquidbench")
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        reason = "it is no folder" if folder.exists() else error
-        raise BuildError(f"{folder} cannot be made ({reason}); set LIQUIDBENCH_CACHE") from None
-    if folder.stat().st_uid != os.getuid():
-        raise BuildError(f"{folder} belongs to another user; set LIQUIDBENCH_CACHE to your own")
-    return folder
+        return private_folder(folder)
+    except InputError as error:
+        raise BuildError(f"{error.where} {error.problem}; set LIQUIDBENCH_CACHE") from None
 
 
-def _compile(command: list[str], openmp: list[str], target: Path) -> None:
+def _compile(compiler: list[str], flags: list[str], openmp: list[str], target: Path) -> None:
     try:
         # Beside the target, so that the rename is atomic: jobs that build at once do not see half a file.
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             compiled, linked = Path(folder, "sweep.o"), Path(folder, "sweep.so")
-            _run([*command, "-c", str(_HERE / "sweep.cpp"), "-o", str(compiled)])
-            _run([*command[:1], "-shared", str(compiled), *openmp, "-o", str(linked)])
+            _run([*compiler, *flags, "-c", str(_HERE / "sweep.cpp"), "-o", str(compiled)])
+            # Without the flags: -fopenmp would link the compiler's own OpenMP beside torch's.
+            _run([*compiler, "-shared", str(compiled), *openmp, "-o", str(linked)])
+            linked.chmod(0o700)
             linked.replace(target)
     except OSError as error:
         reason = f"{target.parent} cannot be written ({error}); set LIQUIDBENCH_CACHE"
@@ -162,7 +178,7 @@ def _run(command: list[str]) -> None:
 
 
 def _version_of(compiler: list[str]) -> str:
-    result = subprocess.run([*compiler, "--version"], capture_output=True, text=True)
+    result = subprocess.run([*compiler, "--version"], capture_output=True, text=True, timeout=60)
     if result.returncode != 0:
         raise BuildError(f"{compiler[0]} --version fails: is it a C++ compiler? CXX names another")
     return result.stdout
@@ -182,7 +198,9 @@ def _openmp() -> list[str]:
     """
     maps = Path("/proc/self/maps")
     if maps.exists():
-        loaded = {line.split()[-1] for line in maps.read_text().splitlines() if ".so" in line}
+        # Address, rights, offset, device, inode, and a path that may have blanks.
+        lines = (line.split(maxsplit=5) for line in maps.read_text().splitlines())
+        loaded = {fields[5] for fields in lines if len(fields) == 6 and ".so" in fields[5]}
         beside_torch = str(Path(torch.__file__).resolve().parent)
         for path in sorted(loaded, key=lambda path: (not path.startswith(beside_torch), path)):
             if Path(path).name.startswith(("libgomp", "libomp", "libiomp5")):

@@ -76,6 +76,8 @@ class CfCCore(nn.Module):
                 raise ValueError("outputs, sparsity and wiring_seed go with a wiring")
             self.layers = nn.ModuleList([CfCLayer(input_size, units, mode, activation, **given)])
         else:
+            if wiring != "ncp":
+                raise ValueError(f"a CfC is wired as 'ncp' or not at all, got {wiring!r}")
             if given:
                 raise ValueError(f"a wired CfC has no backbone: leave out {', '.join(given)}")
             self.layers = nn.ModuleList()
@@ -103,9 +105,9 @@ class CfCCore(nn.Module):
         """States of a padded batch, zero at padded steps.
 
         Args:
-            features: (batch, time, input_size), floating point.
-            elapsed: (batch, time), or None: every step counts as 1.
-            lengths: (batch,) int64 valid steps, or None: all.
+            features: (batch, time, input_size), floating point. In the padding anything finite.
+            elapsed: (batch, time), or None: every step counts as 1. In the padding anything.
+            lengths: (batch,) int64 valid steps, 0 to time, or None: all.
 
         Returns:
             (batch, time, output_size), in the precision of the parameters.
@@ -129,16 +131,18 @@ class CfCCore(nn.Module):
             (states, state): the second after the last valid step of each sequence.
 
         Raises:
-            ValueError: a shape that does not fit.
+            ValueError: a shape that does not fit, or on a CPU a length out of range.
         """
         self._check_shapes(features, elapsed, lengths)
-        dtype = self.layers[0].state_map.weight.dtype
-        if state is None:
-            zeros = torch.zeros(features.shape[0], self.units, dtype=dtype, device=features.device)
-            state = zeros if self.memory is None else (zeros, zeros)
+        hidden, cells = self._first_state(features, state)
+        if lengths is not None and elapsed is not None:
+            padding = torch.arange(elapsed.shape[1], device=lengths.device) >= lengths.unsqueeze(1)
+            elapsed = elapsed.masked_fill(padding, 0.0)
         if self.memory is not None and len(self.layers) > 1:
-            return self._unroll_step_by_step(features, elapsed, lengths, state)
-        hidden, cells = state if self.memory is not None else (state, None)
+            with torch.autocast(features.device.type, enabled=False):
+                return self._unroll_step_by_step(
+                    features.to(hidden.dtype), elapsed, lengths, (hidden, cells)
+                )
         memory = None if self.memory is None else self.memory.over(features, cells)
         last = []
         for layer, initial in zip(self.layers, hidden.split([m.units for m in self.layers], dim=1)):
@@ -146,7 +150,7 @@ class CfCCore(nn.Module):
             recurrence = layer.recurrence(features, elapsed, lengths, initial, memory)
             features, cells, name = implementations.run(self.wish, recurrence)
             self.used.add(name)
-            last.append(_last_valid(features, lengths))
+            last.append(_last_valid(features, lengths, initial))
         hidden = torch.cat(last, dim=1)
         return features, hidden if cells is None else (hidden, cells)
 
@@ -183,6 +187,23 @@ class CfCCore(nn.Module):
             states.append(out)
         return torch.stack(states, dim=1), (hidden, cells)
 
+    def _first_state(self, features: Tensor, state: State | None) -> tuple[Tensor, Tensor | None]:
+        """The state and with memory the cells, (batch, units) in the precision of the parameters; zeros for None."""
+        shape = features.shape[0], self.units
+        weight = self.layers[0].state_map.weight
+        if state is None:
+            zeros = torch.zeros(shape, dtype=weight.dtype, device=features.device)
+            return zeros, None if self.memory is None else zeros
+        parts = state if isinstance(state, tuple) else (state,)
+        wanted = 1 if self.memory is None else 2
+        if len(parts) != wanted or any(part.shape != shape for part in parts):
+            raise ValueError(
+                f"state must be {'one tensor' if wanted == 1 else 'a pair'} of {tuple(shape)}, "
+                f"got {[tuple(part.shape) for part in parts]}"
+            )
+        hidden, *cells = (part.to(weight.dtype) for part in parts)
+        return hidden, cells[0] if cells else None
+
     def _check_shapes(
         self, features: Tensor, elapsed: Tensor | None, lengths: Tensor | None
     ) -> None:
@@ -197,6 +218,13 @@ class CfCCore(nn.Module):
         ):
             if values is not None and values.shape != shape:
                 raise ValueError(f"{name} must be {tuple(shape)}, got {tuple(values.shape)}")
+        # Elsewhere looking at values would make the device wait.
+        if lengths is not None and lengths.device.type == "cpu":
+            shortest, longest = torch.aminmax(lengths)
+            if shortest < 0 or longest > features.shape[1]:
+                raise ValueError(
+                    f"lengths must be 0 to {features.shape[1]}, got {int(shortest)} to {int(longest)}"
+                )
 
 
 class _MemoryMaps(nn.Module):
@@ -215,8 +243,9 @@ class _MemoryMaps(nn.Module):
         return Memory(self.input_map(features).to(cells.dtype), self.state_map.weight, cells)
 
 
-def _last_valid(states: Tensor, lengths: Tensor | None) -> Tensor:
-    """(batch, units): the states at the last valid steps."""
+def _last_valid(states: Tensor, lengths: Tensor | None, initial: Tensor) -> Tensor:
+    """(batch, units): the states at the last valid steps; where there is none, the initial ones."""
     if lengths is None:
         return states[:, -1]
-    return states[torch.arange(len(states), device=states.device), lengths - 1]
+    last = states[torch.arange(len(states), device=states.device), (lengths - 1).clamp_min(0)]
+    return torch.where((lengths > 0).unsqueeze(1), last, initial)

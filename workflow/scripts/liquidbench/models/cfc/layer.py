@@ -154,7 +154,7 @@ class CfCLayer(nn.Module):
             mode=self.mode,
             activation=self.activation,
             inputs=inputs,
-            elapsed=elapsed,
+            elapsed=None if elapsed is None else elapsed.to(initial.dtype),
             lengths=lengths,
             initial=initial,
             weights=tuple(weights),

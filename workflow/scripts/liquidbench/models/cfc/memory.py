@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-class MemoryLoop:
-    """Carries the cells through the steps, forwards and then backwards.
+class MemoryForwards:
+    """Carries the cells through the steps.
 
     Args:
         drive: (time, batch, 4 units), the inputs' part of candidate, input, forget and output gate.
@@ -37,13 +37,37 @@ class MemoryLoop:
         self.last[:count] = cell
         torch.mul(torch.tanh(cell), leave, out=out)
 
-    def begin_backwards(
-        self, grad_last: Tensor, without_padding: Callable[[Tensor], Tensor]
+    @property
+    def saved(self) -> tuple[Tensor, ...]:
+        """What `MemoryBackwards` begins with."""
+        return self.weight, self.initial, self.gates, self.cells, self.before
+
+
+class MemoryBackwards:
+    """Goes back through the steps, after `MemoryForwards`.
+
+    Args:
+        weight, initial, gates, cells, before: what the way forwards saved.
+        grad_last: (batch, units), the gradient of the last cells.
+        without_padding: zeroes (time, batch, n) where a sequence has no step.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        initial: Tensor,
+        gates: Tensor,
+        cells: Tensor,
+        before: Tensor,
+        grad_last: Tensor,
+        without_padding: Callable[[Tensor], Tensor],
     ) -> None:
-        """Derivatives for all steps at once; `grad_last` is the gradient of the last cells."""
-        candidate, enter, forget, leave = self.gates.split(self.units, dim=2)
-        squashed = torch.tanh(self.cells)
-        previous = torch.cat([self.initial.unsqueeze(0), self.cells[:-1]])
+        self.weight, self.gates, self.before = weight, gates, before
+        self.units = initial.shape[1]
+        # Derivatives for all steps at once.
+        candidate, enter, forget, leave = gates.split(self.units, dim=2)
+        squashed = torch.tanh(cells)
+        previous = torch.cat([initial.unsqueeze(0), cells[:-1]])
         self.by_output = leave * (1.0 - squashed * squashed)
         slopes = torch.cat(
             [

@@ -60,10 +60,44 @@ def works_here(r: Recurrence) -> str | None:
 
 
 def run(r: Recurrence) -> tuple[Tensor, None]:
-    """All states, as `recurrence.run` gives them."""
+    """All states, as `recurrence.run` gives them.
+
+    Raises:
+        ValueError: a shape, a type or a length that does not fit. Behind this the C++ reads and writes by address.
+    """
+    _check(r)
     plain = (r.mode, r.activation, r.elapsed, r.lengths, r.dropout)
     layers = (*r.weights, *r.biases)
     return _Native.apply(plain, r.inputs, r.initial, r.decay, r.asymptote, *layers), None
+
+
+def _check(r: Recurrence) -> None:
+    """Stop unless every tensor has the shape, the type and the place that the C++ takes for granted."""
+    batch, time, rows = r.inputs.shape
+    maps = 1 if r.mode == "pure" else 3 if r.elapsed is None else 4
+    heights = [rows, *(bias.shape[0] for bias in r.biases)]
+    columns = [r.units, *heights[:-1]]
+    wanted = {"initial": (r.initial, (batch, r.units))}
+    for i, (weight, shape) in enumerate(zip(r.weights, zip(heights, columns), strict=True)):
+        wanted[f"weights[{i}]"] = weight, shape
+    wanted["the last weights"] = r.weights[-1], (maps * r.units, columns[-1])
+    for i, bias in enumerate(r.biases):
+        wanted[f"biases[{i}]"] = bias, (heights[i + 1],)
+    if r.mode == "pure":
+        wanted |= {"decay": (r.decay, (r.units,)), "asymptote": (r.asymptote, (r.units,))}
+    for i, factors in enumerate(r.dropout or ()):
+        wanted[f"dropout[{i}]"] = factors, (batch, time, heights[i])
+    for name, (value, shape) in wanted.items():
+        if value.shape != shape or value.dtype != r.inputs.dtype or value.device != r.inputs.device:
+            raise ValueError(
+                f"{name} must be {tuple(shape)}, {r.inputs.dtype}, on the CPU; "
+                f"got {tuple(value.shape)}, {value.dtype}, on {value.device}"
+            )
+    if r.elapsed is not None and r.elapsed.shape != (batch, time):
+        raise ValueError(f"elapsed must be {(batch, time)}, got {tuple(r.elapsed.shape)}")
+    lengths = torch.zeros(batch) if r.lengths is None else r.lengths
+    if lengths.shape != (batch,) or lengths.min() < 0 or lengths.max() > time:
+        raise ValueError(f"lengths must be ({batch},) of 0 to {time}, got {lengths}")
 
 
 class _Native(torch.autograd.Function):
@@ -76,7 +110,8 @@ class _Native(torch.autograd.Function):
         given: dict[str, Any] = {"inputs": inputs, "initial": initial.contiguous()}
         given["weights"] = [weight.contiguous() for weight in layers[: depth + 1]]
         given["biases"] = [None, *(bias.contiguous() for bias in layers[depth + 1 :])]
-        given["decay"], given["asymptote"] = decay, asymptote
+        for name, vector in (("decay", decay), ("asymptote", asymptote)):
+            given[name] = None if vector is None else vector.contiguous()
         given["widths"] = torch.tensor([weight.shape[0] for weight in layers[:depth]])
         given["elapsed"] = None if elapsed is None else elapsed.to(inputs.dtype).contiguous()
         if lengths is not None:
@@ -96,7 +131,7 @@ class _Native(torch.autograd.Function):
             "inputs_row": inputs.stride(0),
             "inputs_step": inputs.stride(1),
         }
-        functions = library().functions(_NAMES[inputs.dtype])
+        functions = library().functions[_NAMES[inputs.dtype]]
         keep = any(ctx.needs_input_grad)
         made = _room_for_results(functions, numbers, given, keep)
         functions.forward(ctypes.byref(_fill(numbers, given | made)))

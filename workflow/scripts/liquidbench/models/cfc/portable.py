@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from liquidbench.models.cfc.gates import Interpolation, Solution
-from liquidbench.models.cfc.memory import MemoryLoop
+from liquidbench.models.cfc.memory import MemoryBackwards, MemoryForwards
 from liquidbench.models.cfc.recurrence import Recurrence
 
 
@@ -121,12 +121,12 @@ class _Plan:
         return self.dropout is not None or self.activation not in ("tanh", "relu")
 
     def without_padding(self, slopes: Tensor) -> Tensor:
-        """Zero (time, batch, n) where a sequence has no step, in place."""
+        """Zero (time, batch, n) where a sequence has no step, in place; whatever is there, NaN too."""
         batch = slopes.shape[1]
         if self.active[-1] < batch:
             counts = torch.tensor(self.active, device=slopes.device).unsqueeze(1)
             valid = torch.arange(batch, device=slopes.device) < counts
-            slopes.mul_(valid.unsqueeze(-1))
+            slopes.masked_fill_(~valid.unsqueeze(-1), 0.0)
         return slopes
 
 
@@ -147,7 +147,7 @@ class _Portable(torch.autograd.Function):
         values = [new(time, batch, weight.shape[0]) for weight in weights]
         slopes = [new(v.shape) for v in values[:-1]] if plan.keeps_slopes else []
         gates = plan.gates(units, decay, asymptote)
-        memory = None if cell is None else MemoryLoop(drive, memory_weight, cell, new)
+        memory = None if cell is None else MemoryForwards(drive, memory_weight, cell, new)
         maps = [weight.t() for weight in weights]
         inputs_of = plan.steps(inputs)
         elapsed_of = [None] * time if plan.elapsed is None else plan.steps(plan.elapsed)
@@ -166,8 +166,14 @@ class _Portable(torch.autograd.Function):
                 _activate(plan.activation, below, slope, factors_of[i][t] if factors_of else None)
                 below = torch.addmm(biases[i], below, maps[i + 1], out=values_of[i + 1][t])
             gates.advance(below, elapsed_of[t], out=state_of[t])
-        ctx.plan, ctx.depth, ctx.memory = plan, depth, memory
-        ctx.save_for_backward(before, decay, asymptote, *weights, *values, *slopes)
+        # Every tensor goes through save_for_backward: kept otherwise, an output would keep itself alive, and a
+        # change in place would go unseen.
+        ctx.plan, ctx.depth = replace(plan, elapsed=None, dropout=None), depth
+        ctx.keeps_slopes = plan.keeps_slopes
+        remembered = (None,) * 5 if memory is None else memory.saved
+        ctx.save_for_backward(
+            *(plan.elapsed, before, decay, asymptote), *remembered, *weights, *values, *slopes
+        )
         return states[1:], None if memory is None else memory.last
 
     @staticmethod
@@ -178,11 +184,13 @@ class _Portable(torch.autograd.Function):
 
     @staticmethod
     def _backward(ctx, grad_states, grad_cells):
-        plan, depth, memory = ctx.plan, ctx.depth, ctx.memory
-        before, decay, asymptote, *rest = ctx.saved_tensors
+        depth = ctx.depth
+        elapsed, before, decay, asymptote, *rest = ctx.saved_tensors
+        remembered, rest = rest[:5], rest[5:]
+        plan = replace(ctx.plan, elapsed=elapsed)
         weights, values = rest[: depth + 1], rest[depth + 1 : 2 * depth + 2]
         slopes = rest[2 * depth + 2 :]
-        if not plan.keeps_slopes:
+        if not ctx.keeps_slopes:
             slopes = [_slope(plan.activation, hidden) for hidden in values[:-1]]
         gates = plan.gates(before.shape[2], decay, asymptote)
         # Gradients behind each layer. The last are the gates' derivatives until the loop multiplies them.
@@ -192,8 +200,9 @@ class _Portable(torch.autograd.Function):
         ]
         totals = torch.zeros_like(before) if plan.mode == "pure" else None
         carried = torch.zeros_like(before[0])
-        if memory is not None:
-            memory.begin_backwards(grad_cells, plan.without_padding)
+        memory = None
+        if grad_cells is not None:
+            memory = MemoryBackwards(*remembered, grad_cells, plan.without_padding)
         given_of = plan.steps(grad_states)
         grads_of, slopes_of = [*map(plan.steps, grads)], [*map(plan.steps, slopes)]
         maps_of = plan.steps(grads[depth].unflatten(2, (-1, carried.shape[1])))

@@ -10,7 +10,7 @@ from liquidbench.models.cfc.recurrence import Recurrence
 from liquidbench.models.cfc.triton_layout import Kind
 
 # Of what relative size, against the largest number of a result, differences from the plain loop may be.
-TOLERANCES = {"ieee": 1e-4, "tf32": 2e-2, "bf16": 1e-1}
+TOLERANCES = {"ieee": 1e-5, "tf32": 2e-2, "bf16": 1e-1}
 
 Compute = Callable[[Recurrence], tuple[Tensor, Tensor | None]]
 
