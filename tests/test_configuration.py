@@ -321,6 +321,20 @@ def test_a_model_s_own_options_win_over_the_protocol_s(study):
     assert core["core"] == {"name": "lstm", "units": 64, "layers": 3, "dropout": 0.1}
 
 
+def test_a_wired_model_does_not_take_over_the_protocol_s_backbone(study):
+    model = {"core": "cfc", "wiring": "ncp", "outputs": 8}
+    wired = changed(study, "models.wired", model)
+    settings = configuration.run_settings(wired, Run("quickdraw", "released", "wired", 0))
+    core = settings["architecture"]["core"]
+    assert core == {
+        "name": "cfc",
+        "units": 256,
+        "projection": True,
+        "wiring": "ncp",
+        "outputs": 8,
+    }
+
+
 def test_a_data_set_s_training_wins_over_the_protocol_s_and_touches_no_other(study):
     config = changed(study, "datasets.quickdraw.training", {"epochs": 2, "optimizer": "adam"})
     configuration.check(config, SCHEMA)

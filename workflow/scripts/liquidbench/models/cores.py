@@ -35,6 +35,8 @@ class Core(Protocol):
     ) -> Tensor: ...
 
 
+CORE_ATTRIBUTES = ("output_size", "implementation", "readout")
+
 CORES: dict[str, type[nn.Module]] = {
     "lstm": LSTMCore,
     "gru": GRUCore,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from liquidbench.errors import InputError
-from liquidbench.models.cores import CORES
+from liquidbench.models.cores import CORE_ATTRIBUTES, CORES
 from liquidbench.models.encoders import ENCODERS
 from liquidbench.models.heads import HEADS, pool
 
@@ -45,6 +45,9 @@ class SequenceModel(nn.Module):
             input_size=self.encoder.output_size,
             implementation=core_implementation,
         )
+        if missing := [name for name in CORE_ATTRIBUTES if not hasattr(self.core, name)]:
+            # Now, and not when a training that took hours is written down.
+            raise TypeError(f"the core {type(self.core).__name__} lacks {', '.join(missing)}")
         self.pooling: str = architecture["pooling"]
         self.head = _build(
             "head", HEADS, architecture["head"], input_size=self.core.output_size, outputs=outputs
