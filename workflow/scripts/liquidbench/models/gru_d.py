@@ -113,9 +113,10 @@ def time_since_measured(marks: Tensor, elapsed: Tensor | None) -> Tensor:
     """
     if elapsed is None:
         elapsed = marks.new_ones(marks.shape[:2])
-    clock = elapsed.detach().to(marks.dtype).clone()
-    clock[:, 0] = 0.0
-    clock = clock.cumsum(dim=1).unsqueeze(2)
+    # A running sum from the second step on, as a product: on a GPU, torch's own is not deterministic.
+    sums = marks.new_ones(marks.shape[1], marks.shape[1]).triu()
+    sums[0] = 0.0
+    clock = (elapsed.detach().to(marks.dtype) @ sums).unsqueeze(2)
     # The clock does not go back, so the last time is the largest.
     last = torch.where(marks > 0, clock, 0.0).cummax(dim=1).values
     before = functional.pad(last[:, :-1], (0, 0, 1, 0))

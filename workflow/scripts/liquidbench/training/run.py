@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from safetensors.torch import load_file, save_file
 from liquidbench.allocator import keep_freed_memory
 from liquidbench.errors import InputError
 from liquidbench.files import read_json, sha256_of_code, sha256_of_file, write_json, written_whole
+from liquidbench.models.costs import flops
+from liquidbench.models.matching import solve_match
 from liquidbench.models.sequence_model import SequenceModel, describe
 from liquidbench.stages import parts_of
 from liquidbench.training import inputs
 from liquidbench.training.batches import make_batch
+from liquidbench.training.costs import example_of_median_length, latencies
 from liquidbench.training.device import make_deterministic
 from liquidbench.training.loop import Epoch, evaluate, train
 from liquidbench.training.precision import precision_of
@@ -56,7 +59,7 @@ def train_run(
 
     Raises:
         InputError: the cache is of another data set, unreadable, or was prepared with other settings;
-            or the loss is not a number any more.
+            the loss is not a number any more; or no width matches the model that is to be matched.
     """
     started, clock = utc_now(), time.monotonic()
     keep_freed_memory()
@@ -65,6 +68,7 @@ def train_run(
     data = inputs.load(request.cache, training, request.seed)
     _check_cache(request, data)
     task = task_of(data.attributes, training)
+    request = _with_match_solved(request, data, task)
     model = SequenceModel(
         request.settings["architecture"], data.input_shape, task.outputs, core_implementation
     )
@@ -93,13 +97,25 @@ def train_run(
         environment(device, precision_of(training))
         | {
             "seconds": seconds,
+            "latency_seconds": latencies(model, data, training, device),
             "peak_memory_bytes": peak_memory_bytes(device),
             "started": started,
             "finished": utc_now(),
         },
     )
-    figures = {"train": train_figures, "test": test_figures}
+    example = example_of_median_length(data.test, data.transform, device)
+    figures = {"train": train_figures, "test": test_figures, "costs": flops(model, example)}
     write_json(out / "metrics.json", _metrics(request, data, model) | figures)
+
+
+def _with_match_solved(request: RunRequest, data: inputs.RunData, task: Task) -> RunRequest:
+    """With the units of a model that is to have another's parameters."""
+    wish = request.settings.get("match")
+    other_shape = data.input_shape_under(wish.get("imputation")) if wish else data.input_shape
+    settings = solve_match(
+        request.settings, request.model, data.input_shape, other_shape, task.outputs
+    )
+    return replace(request, settings=settings)
 
 
 def _write_results(
