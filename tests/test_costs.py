@@ -22,9 +22,9 @@ TIME, FEATURES, UNITS = 6, 8, 12
 def counted(run) -> int:
     """What torch's counter sees: matrix products and convolutions."""
     # Fused layers would run past the counter.
-    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
-        with FlopCounterMode(display=False) as counter:
-            run()
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), counter:
+        run()
     return counter.get_total_flops()
 
 

@@ -140,7 +140,7 @@ def test_gradients_are_those_of_differences(core):
 
 
 def test_measured_whole_and_without_decay_it_is_a_gated_recurrent_unit():
-    """Cho's of 2014, version 3: the reset gate acts on the state. Torch's acts on U h; with a diagonal U, that is one."""
+    """Cho's of 2014, version 3: the reset gate acts on h, and torch's on U h. With a diagonal U that is the same."""
     torch.manual_seed(2)
     core = GRUDCore(2 * VARIABLES, UNITS).double()
     theirs = torch.nn.GRU(VARIABLES, UNITS, batch_first=True).double()

@@ -11,8 +11,8 @@ what is made of the states, applied behind pooling; most have the identity) and
 - ``states`` is (batch, time, output_size). States at steps that are padding mean nothing.
 
 ``flops_per_step(timed)`` is what a step of one sequence costs in the forward pass: two for each multiply-add with a
-weight, with (`timed`) or without elapsed times. Activation functions and other element-wise arithmetic do not count, and
-the readout, which need not run at every step, is not in it.
+weight, with (`timed`) or without elapsed times. Activation functions and other element-wise arithmetic do not count,
+and the readout, which need not run at every step, is not in it.
 
 A new core is one such class and one line in `CORES`. If its constructor takes `implementation`, it gets the
 configuration's `core_implementation`.

@@ -2,8 +2,8 @@
 
 `IMPUTATIONS` says what stands for a value that was not measured:
 
-- ``forward_fill``: the last value of the same stay, before one the median of the training split. 40 inputs: 39 variables
-  and the hours since the previous observation.
+- ``forward_fill``: the last value of the same stay, before one the median of the training split. 40 inputs: 39
+  variables and the hours since the previous observation.
 - ``none_with_mask``: nothing. 78 inputs: 39 standardised values, 0 (the mean) where none was measured, and 39 marks,
   1 where one was. For cores that handle missing values themselves.
 

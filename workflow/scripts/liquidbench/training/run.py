@@ -1,6 +1,5 @@
 """One run: train a model of a data set, and leave the run directory that every later stage reads."""
 
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from liquidbench.training.device import make_deterministic
 from liquidbench.training.loop import Epoch, evaluate, train
 from liquidbench.training.precision import precision_of
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
+from liquidbench.training.run_files import check_cache, write_table
 from liquidbench.training.tasks import Task, task_of
 
 
@@ -66,7 +66,7 @@ def train_run(
     make_deterministic(request.seed, threads)
     training = request.settings["training"]
     data = inputs.load(request.cache, training, request.seed)
-    _check_cache(request, data)
+    check_cache(request.cache, data.attributes, request.dataset, request.settings["dataset"])
     task = task_of(data.attributes, training)
     request = _with_match_solved(request, data, task)
     model = SequenceModel(
@@ -129,10 +129,10 @@ def _write_results(
     """Weights, history, predictions, and what only some tasks have: confusion counts, scaling."""
     with written_whole(out / "weights.safetensors") as temporary:
         save_file(model.state_dict(), temporary)
-    _write_table(out / "history.csv", pd.DataFrame([epoch.row for epoch in epochs]))
-    _write_table(out / "predictions.csv", task.predictions(said, data.test))
+    write_table(out / "history.csv", pd.DataFrame([epoch.row for epoch in epochs]))
+    write_table(out / "predictions.csv", task.predictions(said, data.test))
     if task.confusion is not None:
-        _write_table(out / "confusion.csv", task.confusion(said, data.test))
+        write_table(out / "confusion.csv", task.confusion(said, data.test))
     if data.scaling is not None:
         write_json(out / "scaling.json", data.scaling.as_dict())
 
@@ -191,23 +191,6 @@ def load_run(
     return model.to(device).eval(), data, task, metrics
 
 
-def _check_cache(request: RunRequest, data: inputs.RunData) -> None:
-    prepared = dict(data.attributes.settings)
-    if data.attributes.dataset != request.dataset:
-        raise InputError(
-            request.cache,
-            f"holds {data.attributes.dataset}, expected {request.dataset}",
-            "Name the cache of the data set that you train on",
-        )
-    if prepared != request.settings["dataset"]:
-        raise InputError(
-            request.cache,
-            f"was prepared with {json.dumps(prepared, sort_keys=True)}, the run asks for "
-            f"{json.dumps(request.settings['dataset'], sort_keys=True)}",
-            "Prepare the data set again",
-        )
-
-
 def _announce(epoch: Epoch) -> None:
     """One line per epoch, for a terminal and for a log file alike."""
     row = {key: value for key, value in epoch.row.items() if value is not None}
@@ -221,8 +204,3 @@ def _announce(epoch: Epoch) -> None:
         f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "learning_rate")
     )
     print(f"epoch {row['epoch']:>3}  {figures}  {epoch.seconds:.1f} s", flush=True)
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    with written_whole(path) as temporary:
-        table.to_csv(temporary, index=False)
