@@ -90,7 +90,8 @@ def _cost(study: Study, group: Group, reference: Group | None, name: str) -> Com
         return comparison
     ratio = _mean(values) / _mean(beside)
     mean, deviation, *_ = comparison.numbers
-    return replace(comparison, compared=f"× {ratio:.2f}", numbers=(mean, deviation, None, ratio))
+    shown = f"× {ratio:.2f}" if ratio >= 0.01 else f"× {ratio:.1e}"
+    return replace(comparison, compared=shown, numbers=(mean, deviation, None, ratio))
 
 
 def _values(study: Study, group: Group, column: str, factor: float) -> list[float] | None:
