@@ -230,7 +230,7 @@ def test_the_commands_of_the_readme_plan_what_it_says(tmp_path):
         result = snakemake(project, *arguments, "-n", **variables)
         assert result.returncode == 0, f"{line}\n{result.stdout}"
         planned[tuple(arguments)] = job_counts(result.stdout)
-    assert sorted(jobs.get("train", 0) for jobs in planned.values()) == [0, 1, 3, 13, 13, 39]
+    assert sorted(jobs.get("train", 0) for jobs in planned.values()) == [0, 1, 3, 13, 13, 39, 60]
     assert planned["tables", "figures", "--cores", "1"] == {"summary": 1, "tables": 1, "figures": 1}
 
 
