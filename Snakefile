@@ -18,6 +18,7 @@ if not RENDER_ONLY:
     include: "rules/fetch.smk"
     include: "rules/prepare.smk"
     include: "rules/train.smk"
+    include: "rules/baseline.smk"
     include: "rules/stress.smk"
 
 

@@ -32,7 +32,7 @@ STRESS_RUNS = configuration.stress_runs(config)
 
 RUN_DIRECTORY = f"{RESULTS}/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}"
 
-# What every finished run leaves behind, beside the files that only some tasks have.
+# What every finished run of a model with a core leaves behind, beside the files that only some tasks have.
 RUN_FILES = [
     "weights.safetensors",
     "history.csv",
@@ -41,6 +41,21 @@ RUN_FILES = [
     "provenance.json",
     "architecture.json",
 ]
+
+# A model without a core has neither weights nor modules; what it reads has names.
+BASELINE_FILES = [
+    "history.csv",
+    "predictions.csv",
+    "metrics.json",
+    "provenance.json",
+    "confusion.csv",
+    "features.csv",
+]
+
+# Patterns of the models without and with a core: each has a rule of its own for the same run directories.
+BASELINES = [name for name in config["models"] if configuration.is_baseline(config, name)]
+BASELINE_NAMES = "|".join(BASELINES) or "(?!)"
+CORE_NAMES = f"(?!(?:{BASELINE_NAMES})/)[a-z0-9][a-z0-9_-]*"
 
 RENDER_TARGETS = {"summary", "tables", "figures"}
 
@@ -106,6 +121,11 @@ def settings_of(run):
 
 def run_file(run, name):
     return f"{RESULTS}/{run.directory}/{name}"
+
+
+def files_of_run(run):
+    """What a finished run leaves behind, whatever its task."""
+    return BASELINE_FILES if configuration.is_baseline(config, run.model) else RUN_FILES
 
 
 def expected(path):

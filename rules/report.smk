@@ -18,10 +18,11 @@ SUMMARY_FILES = [
         "stress",
         "settings",
         "environment",
+        "costs",
     )
 ]
 # The paper's tables, then those that it does not have.
-TABLES = ["1", "2", "3", "4", "5", "6"]
+TABLES = ["1", "2", "3", "4", "5", "6", "costs"]
 TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
     f"{REPORTS}/tables/table_{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")
 ]
@@ -42,7 +43,7 @@ rule summary:
         [
             path
             for run in RUNS
-            for name in RUN_FILES
+            for name in files_of_run(run)
             if name != "weights.safetensors"
             for path in expected(run_file(run, name))
         ],

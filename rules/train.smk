@@ -10,6 +10,8 @@ rule train:
         f"{RESULTS}/logs/train/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.jsonl"
+    wildcard_constraints:
+        model=CORE_NAMES,
     conda:
         "../envs/train.yaml"
     threads: config["threads"]["train"]

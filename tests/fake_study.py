@@ -85,6 +85,7 @@ def write_run(results: Path, item: dict, *, synthetic: bool = False, **figures) 
         "classes": classes,
         "train": train,
         "test": test,
+        "costs": {"core_flops_per_step": 5_358_000, "flops_per_example": 60_000_000},
         "parameters": {"total": 2_700_000, "encoder": 20_000, "core": 2_679_000, "head": 1_000},
         "settings": {
             "dataset": {"bins": 10},
@@ -122,6 +123,7 @@ def write_run(results: Path, item: dict, *, synthetic: bool = False, **figures) 
         "threads": 1,
         "deterministic": True,
         "seconds": {"total": 12.5, "training": 10.0, "evaluation": 2.0, "median_epoch": 1.0},
+        "latency_seconds": {"one_example": 0.004, "per_example_in_batch": 0.0005},
         "peak_memory_bytes": {"process": 500 * 2**20, "gpu": None},
         "started": "2026-01-01T00:00:00Z",
         "finished": "2026-01-01T00:00:12Z",
@@ -131,6 +133,25 @@ def write_run(results: Path, item: dict, *, synthetic: bool = False, **figures) 
     _write_architecture(folder, dataset, core)
     if task != "transcription":
         _write_confusion(folder, classes, test, examples["test"])
+    return folder
+
+
+def write_baseline(results: Path, item: dict, **figures) -> Path:
+    """Write the run directory of a baseline: no modules, one row of history, most counts null."""
+    folder = write_run(results, item, **figures)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    settings = metrics["settings"]
+    settings["baseline"] = {"name": "logistic", "length_of_stay": False}
+    del settings["architecture"]
+    settings["training"] = {"test_fraction": 0.2, "stratify": True, "threshold": 0.5}
+    metrics["parameters"] = {"total": 274, "encoder": None, "core": None, "head": None}
+    metrics["costs"] = {"core_flops_per_step": None, "flops_per_example": 546}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "architecture.json").unlink()
+    test = metrics["test"]
+    headings = ["epoch", "learning_rate", "train_loss", "train_accuracy"]
+    row = [1, "", metrics["train"]["loss"], "", test["loss"], test["accuracy"]]
+    write_csv(folder / "history.csv", [*headings, "test_loss", "test_accuracy"], [row])
     return folder
 
 

@@ -52,7 +52,7 @@ def refusal(config: dict[str, Any], key: str, value: Any) -> InputError:
     return caught.value
 
 
-@pytest.mark.parametrize("overlays", [(), ("demo",), ("mirror",)])
+@pytest.mark.parametrize("overlays", [(), ("demo",), ("mirror",), ("fair",), ("fair", "demo")])
 def test_the_shipped_configurations_are_valid(overlays):
     configuration.check(shipped(*overlays), SCHEMA)
 
@@ -112,7 +112,7 @@ def test_an_unknown_key_is_named_with_the_keys_that_are_allowed(
         ("datasets.physionet.training.test_fraction", 1, "maximum of 1"),
         ("datasets.physionet.synthetic.septic_fraction", 1.5, "maximum of 1"),
         ("stress.draws", 0, "minimum of 1"),
-        ("models.lstm.core", "mamba", "'lstm', 'gru', 'rnn', 'cfc', 'ltc'"),
+        ("models.lstm.core", "mamba", "'lstm', 'gru', 'rnn', 'cfc', 'ltc', 'gru_d'"),
         ("protocols.released.nmnist.pooling", "max", "'mean', 'mean_with_padding', 'last'"),
         ("protocols.released.nmnist.encoder.name", "cnn", "'frame_cnn'"),
         # What YAML makes of 1e-3, without a point.
@@ -193,9 +193,9 @@ def test_a_wrong_schedule_is_told_what_is_wrong_with_it(study, schedule, told):
             ["lstm", "mamba"],
             None,
             "no model 'mamba'",
-            "cfc-128, cfc-256, gru, lstm",
+            "cfc-128, cfc-256, cfc-as-lstm",
         ),
-        ("stress.models", ["mamba"], None, "no model 'mamba'", "cfc-128, cfc-256, gru, lstm"),
+        ("stress.models", ["mamba"], None, "no model 'mamba'", "cfc-128, cfc-256, cfc-as-lstm"),
         ("datasets.nmnist.protocol", "realised", None, "'realised' for nmnist", "paper, released"),
         # It exists, but for another data set.
         (
@@ -342,6 +342,125 @@ def test_a_data_set_s_training_wins_over_the_protocol_s_and_touches_no_other(stu
     assert (training["epochs"], training["optimizer"], training["batch_size"]) == (2, "adam", 128)
     for run in (TRAININGS[0], TRAININGS[4], TRAININGS[6]):
         assert configuration.run_settings(config, run) == configuration.run_settings(study, run)
+
+
+def test_a_model_s_training_wins_over_both_and_only_what_it_changes_is_told(study):
+    own = {"core": "cfc", "training": {"gradient_clip": 1.0, "epochs": 3}}
+    config = changed(study, "models.careful", own)
+    config = changed(config, "datasets.nmnist.training", {"epochs": 2, "batch_size": 64})
+    configuration.check(config, SCHEMA)
+    settings = configuration.run_settings(config, Run("nmnist", "released", "careful", 0))
+    assert settings["training"]["gradient_clip"] == 1.0
+    assert settings["training"]["epochs"] == 3
+    # The batch size is the protocol's own: nothing was changed by saying it again.
+    assert settings["overrides"] == {"gradient_clip": 1.0, "epochs": 3}
+    assert "training" not in settings["architecture"]["core"]
+    other = configuration.run_settings(config, Run("nmnist", "released", "cfc", 0))
+    assert other["overrides"] == {"epochs": 2}
+    assert other["training"]["gradient_clip"] is None
+
+
+def test_a_matched_model_gets_the_other_s_architecture_and_no_units(study):
+    run = Run("quickdraw", "released", "lstm-as-cfc", 0)
+    settings = configuration.run_settings(study, run)
+    assert settings["architecture"]["core"] == {"name": "lstm", "layers": 1, "dropout": 0.1}
+    other = configuration.run_settings(study, Run("quickdraw", "released", "cfc", 0))
+    assert settings["match"] == {"model": "cfc", "architecture": other["architecture"]}
+    assert "match" not in other
+    masked = changed(study, "models.probe", {"core": "rnn", "match": "gru-d"})
+    settings = configuration.run_settings(masked, Run("physionet", "paper", "probe", 0))
+    assert settings["match"]["imputation"] == "none_with_mask"
+
+
+@pytest.mark.parametrize(
+    ("models", "key", "problem"),
+    [
+        ({"a": {"core": "lstm", "match": "a"}}, "models.a.match", "matched with itself"),
+        (
+            {"a": {"core": "lstm", "match": "b"}, "b": {"core": "gru", "match": "a"}},
+            "models.a.match",
+            "b is itself matched, with a",
+        ),
+        (
+            {"a": {"core": "lstm", "match": "b"}, "b": {"core": "gru", "match": "cfc"}},
+            "models.a.match",
+            "b is itself matched, with cfc",
+        ),
+        ({"a": {"core": "lstm", "match": "mamba"}}, "models.a.match", "no model 'mamba'"),
+        ({"a": {"core": "lstm", "match": "logistic"}}, "models.a.match", "it has no core"),
+        (
+            {"a": {"core": "lstm", "match": "cfc", "units": 3}},
+            "models.a.units",
+            "they are solved for",
+        ),
+    ],
+)
+def test_a_match_that_cannot_be_solved_is_refused(study, models, key, problem):
+    config = copy.deepcopy(study)
+    config["models"] |= models
+    with pytest.raises(InputError) as caught:
+        configuration.check(config, SCHEMA)
+    assert caught.value.where == f"configuration key {key}"
+    assert problem in caught.value.problem
+
+
+def test_a_match_with_a_core_that_the_protocol_does_not_have_is_refused(study):
+    config = changed(study, "protocols.released.nmnist.cores", {"lstm": {"units": 8}})
+    config["datasets"]["nmnist"]["models"] = ["lstm-as-cfc"]
+    config["stress"]["datasets"] = []
+    with pytest.raises(InputError, match=r"models\.lstm-as-cfc\.match: .* core 'cfc'"):
+        configuration.check(config, SCHEMA)
+
+
+def test_a_baseline_has_what_concerns_it_and_is_for_clinical_stays(study):
+    config = changed(study, "datasets.physionet.models", ["logistic", "boosting-hours"])
+    config = changed(config, "datasets.physionet.training", {"threshold": 0.3, "epochs": 2})
+    configuration.check(config, SCHEMA)
+    assert configuration.run_settings(config, Run("physionet", "paper", "logistic", 0)) == {
+        "dataset": study["datasets"]["physionet"]["prepare"],
+        "baseline": {"name": "logistic", "length_of_stay": False},
+        "training": {"test_fraction": 0.2, "stratify": True, "threshold": 0.3},
+        "overrides": {"threshold": 0.3},
+    }
+    hours = configuration.run_settings(config, Run("physionet", "paper", "boosting-hours", 0))
+    assert hours["baseline"] == {"name": "gradient_boosting", "length_of_stay": True}
+    assert configuration.is_baseline(config, "logistic")
+    assert not configuration.is_baseline(config, "cfc")
+    error = refusal(study, "datasets.nmnist.models", ["lstm", "logistic"])
+    assert error.where == "configuration key datasets.nmnist.models"
+    assert "clinical summaries" in error.problem
+    error = refusal(study, "stress.models", ["lstm", "logistic"])
+    assert error.where == "configuration key stress.models"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "model"),
+    [
+        ("nmnist", {"core": "gru_d", "units": 4, "training": {"imputation": "none_with_mask"}}),
+        ("physionet", {"core": "gru_d", "units": 4}),
+        ("physionet", {"core": "gru_d", "units": 4, "training": {"imputation": "forward_fill"}}),
+    ],
+)
+def test_a_core_that_reads_marks_is_refused_where_none_are_given(study, dataset, model):
+    config = changed(study, "models.probe", model)
+    error = refusal(config, f"datasets.{dataset}.models", ["probe"])
+    assert "which values were measured" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({"baseline": "logistic", "units": 3}, "unknown key units"),
+        ({"baseline": "logistic", "core": "lstm"}, "unknown key core"),
+        ({"baseline": "forest"}, "'gradient_boosting'"),
+        ({"core": "gru_d", "layers": 2}, "unknown key layers"),
+        ({"core": "lstm", "length_of_stay": True}, "unknown key length_of_stay"),
+        ({"core": "cfc", "training": {"epoch": 3}}, "unknown key epoch"),
+        ({"units": 3}, "'core' is a required key"),
+    ],
+)
+def test_a_model_has_the_keys_of_its_kind(study, model, told):
+    assert told in str(refusal(study, "models.probe", model))
 
 
 def test_settings_of_a_run_are_its_own_copy(study):

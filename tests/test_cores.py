@@ -11,7 +11,7 @@ from liquidbench.models.cores import CORES
 from liquidbench.models.heads import pool
 from liquidbench.models.sequence_model import SequenceModel, describe
 
-BATCH, TIME, FEATURES, UNITS = 3, 7, 5, 6
+BATCH, TIME, FEATURES, UNITS = 3, 7, 6, 5
 
 
 def model(core: dict, pooling: str = "mean", implementation: str = "auto") -> SequenceModel:

@@ -26,7 +26,12 @@ from liquidbench.reporting.example_figures import (
     stay_figure,
 )
 from liquidbench.reporting.gallery import Gallery
-from liquidbench.reporting.result_figures import confusion_matrix, stress_figure, training_figure
+from liquidbench.reporting.result_figures import (
+    confusion_figure,
+    confusion_matrix,
+    stress_figure,
+    training_figure,
+)
 from liquidbench.reporting.runs import RunKey
 from liquidbench.reporting.study import read_study
 from liquidbench.reporting.summaries import summarise, write_summaries
@@ -235,3 +240,21 @@ def test_models_differ_in_colour_and_marker():
     assert looks["lstm"][0] == style.VERMILION and looks["cfc"][0] == style.BLUE
     assert len({colour for colour, _ in looks.values()}) == 6
     assert len({marker for _, marker in looks.values()}) == 6
+
+
+def test_many_models_are_told_apart_and_matrices_wrap(tmp_path):
+    models = [f"model-{number}" for number in range(17)]
+    looks = style.model_styles(models)
+    assert len(set(looks.values())) == 17
+    items = [run_item("physionet", "paper", model) for model in models]
+    for item in items:
+        write_run(tmp_path, item)
+    write_summaries(summarise(tmp_path, [RunKey(**item) for item in items]), tmp_path / "summary")
+    study = read_study(tmp_path / "summary", json.dumps(LAYOUT))
+    figure, *_ = confusion_figure(study, study.groups())
+    # Three rows of six, and the bar of colours.
+    drawn = [axes for axes in figure.axes if axes.axison]
+    assert len(drawn) == 17 + 1
+    width, height = figure.get_size_inches()
+    assert width < 25 and height > 7
+    assert sum(axes.get_ylabel() == "true class" for axes in figure.axes) == 3

@@ -21,6 +21,7 @@ STAGE_OF_SCRIPT = {
     "synthesise.py": "synthesise",
     "prepare.py": "prepare",
     "train.py": "train",
+    "baseline.py": "baseline",
     "stress.py": "stress",
     "summarise.py": "report",
     "tables.py": "report",

@@ -17,7 +17,7 @@ from liquidbench.reporting.setting_tables import verdict_on
 from liquidbench.reporting.study import read_study
 from liquidbench.reporting.summaries import summarise, write_summaries
 from liquidbench.reporting.table import as_csv, as_latex, as_markdown, compare_numbers, signed
-from liquidbench.reporting.table_files import build_tables, write_tables
+from liquidbench.reporting.table_files import FURTHER, build_tables, write_tables
 
 PAPER = Path(__file__).parents[1] / "resources/paper"
 
@@ -420,7 +420,8 @@ def test_all_files_are_written_and_well_formed(tmp_path):
     study = study_of(tmp_path, items)
     tables = build_tables(study, PAPER)
     write_tables(study, tables, tmp_path / "tables")
-    names = {f"table_{n}.{suffix}" for n in range(1, 7) for suffix in ("csv", "md", "tex")}
+    made = [*range(1, 7), *FURTHER]
+    names = {f"table_{name}.{suffix}" for name in made for suffix in ("csv", "md", "tex")}
     assert {path.name for path in (tmp_path / "tables").iterdir()} == names | {"index.md"}
     for table in tables:
         latex = as_latex(table)

@@ -348,6 +348,40 @@ def test_a_stored_run_gives_its_predictions_again_and_is_stressed(cache, tmp_pat
     assert rows.accuracy.iloc[-1] < 0.8
 
 
+def test_a_matched_run_tells_its_units_and_is_read_again(cache, tmp_path):
+    other = settings()["architecture"]
+    other["core"] = {"name": "lstm", "units": 16}
+    matched = settings(epochs=1) | {"match": {"model": "lstm-16", "architecture": other}}
+    matched["architecture"]["core"] = {"name": "cfc", "backbone_units": 8}
+    train_run(request(cache, settings=matched), tmp_path / "run", CPU, threads=1)
+    model, data, task, metrics = load_run(tmp_path / "run", cache, CPU, 1)
+    # The LSTM has 4 x 16 x (6 + 16 + 2) parameters, a CfC of u units 8 x (6 + u + 1) + 4 x 9 u.
+    assert metrics["settings"]["match"] == {
+        "model": "lstm-16",
+        "core": {"name": "lstm", "units": 16},
+        "core_parameters": 56 + 44 * 34,
+        "other_core_parameters": 1536,
+    }
+    assert metrics["settings"]["architecture"]["core"]["units"] == 34
+    assert metrics["parameters"]["core"] == 56 + 44 * 34
+    _, figures = evaluate(model, data.test, data, task, metrics["settings"]["training"], CPU)
+    assert figures == metrics["test"]
+
+
+def test_costs_are_recorded(cache, tmp_path):
+    train_run(request(cache), tmp_path / "run", CPU, threads=1)
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    # Lengths are 3 to 8, so 5 is the lower median; LSTM, projection and head have these weights.
+    step = 4 * 8 * (6 + 8)
+    lengths = sorted(3 + i % 6 for i in range(64))
+    assert metrics["costs"]["core_flops_per_step"] == 2 * step
+    per_step = 2 * (step + 5 * 6)
+    assert (metrics["costs"]["flops_per_example"] - 2 * 8 * 2) % per_step == 0
+    assert (metrics["costs"]["flops_per_example"] - 2 * 8 * 2) // per_step in set(lengths)
+    latency = json.loads((tmp_path / "run/provenance.json").read_text())["latency_seconds"]
+    assert 0 < latency["per_example_in_batch"] < latency["one_example"]
+
+
 def test_a_run_refuses_another_cache_and_damaged_weights(cache, tmp_path):
     train_run(request(cache), tmp_path / "run", CPU, threads=1)
     weights = tmp_path / "run/weights.safetensors"

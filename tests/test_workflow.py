@@ -98,6 +98,39 @@ def test_models_and_sources_of_an_overlay_change_the_jobs(project):
     assert {model for dataset, model in trained if dataset == "iam"} == {"wide"}
 
 
+def test_a_baseline_is_fitted_by_its_own_rule_and_read_by_the_reports(project):
+    overlay = configure(
+        project,
+        """
+        datasets: {physionet: {models: [lstm-128, logistic, boosting]}}
+        seeds: [0, 1]
+        stress: {datasets: []}
+        """,
+    )
+    result = snakemake(project, "-n", "--configfile", overlay)
+    expected = STUDY | {"train": 14, "baseline": 4}
+    del expected["stress"]
+    assert job_counts(result.stdout) == expected, result.stdout
+    fitted = {(run[2], run[3]) for run in runs_planned(result.stdout, "baseline")}
+    assert fitted == {(model, seed) for model in ("logistic", "boosting") for seed in "01"}
+    trained = {run[2] for run in runs_planned(result.stdout, "train") if run[0] == "physionet"}
+    assert trained == {"lstm-128"}
+    (summary,) = re.findall(r"^(?:local)?rule summary:\n +input: (.*)$", result.stdout, re.M)
+    baselines = [name for name in summary.split(", ") if "/logistic/" in name]
+    files = ("history.csv", "predictions.csv", "metrics.json", "provenance.json")
+    files += ("confusion.csv", "features.csv")
+    assert sorted(Path(name).name for name in baselines) == sorted(files * 2)
+
+
+def test_fair_rivals_are_planned_beside_the_study_s_own_runs(project):
+    result = snakemake(project, "-n", "--configfile", "config/fair.yaml")
+    assert result.returncode == 0, result.stdout
+    planned = runs_planned(result.stdout, "train") | runs_planned(result.stdout, "baseline")
+    own = runs_planned(snakemake(project, "-n").stdout, "train")
+    assert own < planned
+    assert len(runs_planned(result.stdout, "baseline")) == 4
+
+
 def test_seeds_repeat_runs_and_a_data_set_taken_out_takes_its_jobs_along(project):
     path = project / "config/config.yaml"
     config = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -44,7 +44,11 @@ TINY_STUDY = {
             "synthetic": {"train": 10, "validation": 10, "test": 10},
             "training": {"epochs": 1},
         },
-        "physionet": {"synthetic": {"patients": 40}, "training": {"epochs": 1}},
+        "physionet": {
+            "synthetic": {"patients": 40},
+            "training": {"epochs": 1},
+            "models": ["lstm-128", "cfc-128", "cfc-256", "gru-d", "logistic", "boosting"],
+        },
     }
 }
 

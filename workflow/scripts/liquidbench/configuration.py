@@ -43,6 +43,7 @@ def check(config: Config, schema_path: str | Path) -> None:
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
     if errors:
         raise _explain(jsonschema.exceptions.best_match(errors))
+    _check_matches(config["models"])
     for dataset, settings in config["datasets"].items():
         _check_names(
             config, f"datasets.{dataset}", dataset, settings["protocol"], settings["models"]
@@ -55,6 +56,13 @@ def check(config: Config, schema_path: str | Path) -> None:
                 f"Add a block datasets.{dataset} or take it from the list",
             )
         stress = config["stress"]
+        for model in stress["models"]:
+            if is_baseline(config, model):
+                raise InputError(
+                    "configuration key stress.models",
+                    f"model {model} is a baseline: it reads no steps that could be taken away",
+                    "Take it from the list",
+                )
         _check_names(config, "stress", dataset, stress["protocol"], stress["models"])
 
 
@@ -68,20 +76,72 @@ def _check_names(config: Config, key: str, dataset: str, protocol: str, models: 
             f"Choose one of {', '.join(with_dataset)}, or add it to config/protocols.yaml",
         )
     for model in models:
-        if model not in config["models"]:
+        _check_model(config, f"{key}.models", dataset, protocol, model)
+
+
+def _check_model(config: Config, key: str, dataset: str, protocol: str, model: str) -> None:
+    """Refuse a model that is not defined, or that the protocol or the data set cannot have."""
+    if model not in config["models"]:
+        raise InputError(
+            f"configuration key {key}",
+            f"no model {model!r}",
+            f"Choose among {', '.join(sorted(config['models']))}, or add a line to `models` in "
+            "config/protocols.yaml",
+        )
+    entry = config["models"][model]
+    if "baseline" in entry:
+        if dataset != "physionet":
             raise InputError(
-                f"configuration key {key}.models",
-                f"no model {model!r}",
-                f"Choose among {', '.join(sorted(config['models']))}, or add a line to `models` in "
-                "config/protocols.yaml",
+                f"configuration key {key}",
+                f"model {model} is a baseline on clinical summaries, which {dataset} does not have",
+                "Name it for physionet alone",
             )
-        core = config["models"][model]["core"]
-        by_itself = "units" in config["models"][model]
-        if not by_itself and core not in config["protocols"][protocol][dataset]["cores"]:
+        return
+    core = entry["core"]
+    by_itself = "units" in entry or "match" in entry
+    if not by_itself and core not in config["protocols"][protocol][dataset]["cores"]:
+        raise InputError(
+            f"configuration key {key}",
+            f"protocol {protocol} has no settings of the core {core!r} for {dataset}, which model {model} needs",
+            f"Give the model `units`, or add protocols.{protocol}.{dataset}.cores.{core} in config/protocols.yaml",
+        )
+    imputation = _training(config, dataset, protocol, model).get("imputation")
+    if core == "gru_d" and (dataset, imputation) != ("physionet", "none_with_mask"):
+        raise InputError(
+            f"configuration key {key}",
+            f"model {model} reads which values were measured, and {dataset} under {protocol} does not tell it",
+            "Name it for physionet alone, and give it `training: {imputation: none_with_mask}`",
+        )
+    if "match" in entry:
+        _check_model(config, f"models.{model}.match", dataset, protocol, entry["match"])
+
+
+def _check_matches(models: dict[str, dict[str, Any]]) -> None:
+    """Refuse a `match` with itself, with nothing, with another match or with what has no core."""
+    for name, entry in models.items():
+        if "match" not in entry:
+            continue
+        other = entry["match"]
+        where = f"configuration key models.{name}.match"
+        with_a_size = sorted(
+            key for key, value in models.items() if "core" in value and "match" not in value
+        )
+        remedy = f"Choose among {', '.join(key for key in with_a_size if key != name)}"
+        if other not in models:
+            raise InputError(where, f"no model {other!r}", remedy)
+        if other == name:
+            raise InputError(where, "a model cannot be matched with itself", remedy)
+        if "baseline" in models[other]:
+            raise InputError(where, f"{other} is a baseline: it has no core", remedy)
+        if "match" in models[other]:
             raise InputError(
-                f"configuration key {key}.models",
-                f"protocol {protocol} has no settings of the core {core!r} for {dataset}, which model {model} needs",
-                f"Give the model `units`, or add protocols.{protocol}.{dataset}.cores.{core} in config/protocols.yaml",
+                where, f"{other} is itself matched, with {models[other]['match']}", remedy
+            )
+        if "units" in entry:
+            raise InputError(
+                f"configuration key models.{name}.units",
+                f"they are solved for, to match {other}",
+                "Leave out `units` or `match`",
             )
 
 
@@ -150,15 +210,22 @@ def runs_by_model(runs: list[Run]) -> list[dict[str, Any]]:
     ]
 
 
+def is_baseline(config: Config, model: str) -> bool:
+    """Whether a model has no core: it is fitted to summaries and not trained in epochs."""
+    return "baseline" in config["models"].get(model, {})
+
+
 def run_settings(config: Config, run: Run) -> dict[str, Any]:
     """The resolved settings of one run: what its training job gets to know, and nothing else.
 
-    The model's own keys win over the protocol's core settings, and a null takes one back; the data set's
-    `training` block wins over the protocol's.
+    The model's own keys win over the protocol's core settings, and a null takes one back; the model's `training`
+    wins over the data set's, and this over the protocol's.
 
     Returns:
         A dictionary with `architecture` (encoder, core, pooling, head), `training` and `dataset`
-        (how the cache was prepared), and `overrides`: what of the protocol's training was changed.
+        (how the cache was prepared), and `overrides`: what of the protocol's training is another here. A model with
+        `match` has `match` too: the name of the other `model`, its `architecture` and, if it has any, its
+        `imputation`; the core's own `units` are not there. A baseline has `baseline` in place of `architecture`.
 
     Raises:
         InputError: the run is of a data set, protocol or model that is not configured.
@@ -170,27 +237,67 @@ def run_settings(config: Config, run: Run) -> dict[str, Any]:
             f"Choose among {', '.join(config['datasets'])}",
         )
     _check_names(config, run.directory, run.dataset, run.protocol, [run.model])
-    dataset = config["datasets"][run.dataset]
-    protocol = config["protocols"][run.protocol][run.dataset]
+    training = _training(config, run.dataset, run.protocol, run.model)
+    protocol = config["protocols"][run.protocol][run.dataset]["training"]
     model = config["models"][run.model]
-    core = {"name": model["core"], **protocol["cores"].get(model["core"], {})}
-    if model.get("wiring") is not None:
-        # A wired core has no backbone: what the protocol says of one is not for it.
-        core = {key: value for key, value in core.items() if not key.startswith("backbone_")}
-    core |= {key: value for key, value in model.items() if key != "core"}
-    core = {key: value for key, value in core.items() if value is not None}
-    settings = {
-        "dataset": dataset["prepare"],
-        "architecture": {
-            "encoder": protocol["encoder"],
-            "core": core,
-            "pooling": protocol["pooling"],
-            "head": protocol["head"],
-        },
-        "training": protocol["training"] | dataset.get("training", {}),
-        "overrides": dataset.get("training", {}),
+    settings: dict[str, Any] = {"dataset": config["datasets"][run.dataset]["prepare"]}
+    if "baseline" in model:
+        training = {key: training[key] for key in _BASELINE_TRAINING}
+        options = {key: value for key, value in model.items() if key != "baseline"}
+        settings["baseline"] = {"name": model["baseline"], "length_of_stay": False, **options}
+    else:
+        settings["architecture"] = _architecture(config, run.dataset, run.protocol, run.model)
+    if "match" in model:
+        other = model["match"]
+        settings["architecture"]["core"].pop("units", None)
+        settings["match"] = {
+            "model": other,
+            "architecture": _architecture(config, run.dataset, run.protocol, other),
+        }
+        imputation = _training(config, run.dataset, run.protocol, other).get("imputation")
+        if imputation is not None:
+            settings["match"]["imputation"] = imputation
+    settings["training"] = training
+    settings["overrides"] = {
+        key: value
+        for key, value in training.items()
+        if key not in protocol or protocol[key] != value
     }
     return copy.deepcopy(settings)
+
+
+# What of a protocol's training concerns a baseline: which examples, and from which probability on it says yes.
+_BASELINE_TRAINING = ("test_fraction", "stratify", "threshold")
+
+
+def _training(config: Config, dataset: str, protocol: str, model: str) -> dict[str, Any]:
+    """The protocol's training, with what the data set and then the model say otherwise."""
+    return (
+        config["protocols"][protocol][dataset]["training"]
+        | config["datasets"][dataset].get("training", {})
+        | config["models"][model].get("training", {})
+    )
+
+
+def _architecture(config: Config, dataset: str, protocol: str, model: str) -> dict[str, Any]:
+    """Encoder, core, pooling and head of a model that has a core."""
+    block = config["protocols"][protocol][dataset]
+    entry = config["models"][model]
+    core = {"name": entry["core"], **block["cores"].get(entry["core"], {})}
+    if entry.get("wiring") is not None:
+        # A wired core has no backbone: what the protocol says of one is not for it.
+        core = {key: value for key, value in core.items() if not key.startswith("backbone_")}
+    core |= {key: value for key, value in entry.items() if key not in _ABOUT_THE_MODEL}
+    return {
+        "encoder": block["encoder"],
+        "core": {key: value for key, value in core.items() if value is not None},
+        "pooling": block["pooling"],
+        "head": block["head"],
+    }
+
+
+# Keys of a model that are no options of its core.
+_ABOUT_THE_MODEL = ("core", "training", "match")
 
 
 def fetch_options(config: Config, dataset: str) -> dict[str, Any]:

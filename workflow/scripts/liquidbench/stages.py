@@ -28,6 +28,7 @@ _PARTS = {
         ),
     ),
     "train": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation/metrics.py"),
+    "baseline": (*_READING_CACHES, "models", "training", "evaluation/metrics.py"),
     "stress": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation"),
     "report": ("reporting",),
 }
@@ -37,7 +38,7 @@ def parts_of(stage: str, dataset: str | None = None) -> tuple[str, ...]:
     """The parts that a stage's results depend on, for `liquidbench.files.sha256_of_code`.
 
     Args:
-        stage: fetch, synthesise, prepare, train, stress or report.
+        stage: fetch, synthesise, prepare, train, baseline, stress or report.
         dataset: for `prepare`, the data set, whose own reader counts too.
     """
     own = (f"datasets/{dataset}.py",) if stage == "prepare" else ()

@@ -10,6 +10,10 @@ what is made of the states, applied behind pooling; most have the identity) and
 - ``lengths`` is (batch,) int64, the number of valid steps, or None when all are valid;
 - ``states`` is (batch, time, output_size). States at steps that are padding mean nothing.
 
+``flops_per_step(timed)`` is what a step of one sequence costs in the forward pass: two for each multiply-add with a
+weight, with (`timed`) or without elapsed times. Activation functions and other element-wise arithmetic do not count,
+and the readout, which need not run at every step, is not in it.
+
 A new core is one such class and one line in `CORES`. If its constructor takes `implementation`, it gets the
 configuration's `core_implementation`.
 """
@@ -19,6 +23,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from liquidbench.models.cfc.core import CfCCore
+from liquidbench.models.gru_d import GRUDCore
 from liquidbench.models.ltc import LTCCore
 from liquidbench.models.torch_cores import GRUCore, LSTMCore, RNNCore
 
@@ -34,6 +39,8 @@ class Core(Protocol):
         self, features: Tensor, elapsed: Tensor | None, lengths: Tensor | None
     ) -> Tensor: ...
 
+    def flops_per_step(self, timed: bool = False) -> int: ...
+
 
 CORE_ATTRIBUTES = ("output_size", "implementation", "readout")
 
@@ -43,4 +50,5 @@ CORES: dict[str, type[nn.Module]] = {
     "rnn": RNNCore,
     "cfc": CfCCore,
     "ltc": LTCCore,
+    "gru_d": GRUDCore,
 }

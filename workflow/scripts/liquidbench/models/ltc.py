@@ -156,6 +156,15 @@ class LTCCore(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             return self._solve(features.to(self.capacitance.dtype), elapsed)
 
+    def flops_per_step(self, timed: bool = False) -> int:
+        """Two for each multiply-add of a step with a weight; elapsed times change nothing.
+
+        A synapse has three: how far it is open (slope and offset), its current and its conductance. Those between
+        neurons run once per unfold. Synapses that the wiring leaves out do not count, though some are computed.
+        """
+        synapses = len(self.sensory.positions) + self.unfolds * len(self.recurrent.positions)
+        return 2 * 3 * synapses
+
     def _solve(self, features: Tensor, elapsed: Tensor | None) -> Tensor:
         batch, time, _ = features.shape
         leak_conductance = self._positive(self.leak_conductance)

@@ -70,6 +70,11 @@ class TorchCore(nn.Module):
         )
         return states
 
+    def flops_per_step(self, timed: bool = False) -> int:
+        """Two for each multiply-add of a step with a weight, over all layers and directions."""
+        weights = [p for name, p in self.recurrent.named_parameters() if name.startswith("weight")]
+        return 2 * sum(weight.numel() for weight in weights)
+
 
 class LSTMCore(TorchCore):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997): torch's own layer."""

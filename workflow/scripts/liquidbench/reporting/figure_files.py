@@ -124,10 +124,16 @@ def _key(group: Group) -> tuple[str, str, str]:
 def _add_results(gallery: Gallery, study: Study, dataset: str, groups: list[Group]) -> None:
     """Training curves, confusion matrices and stress curves of one data set."""
     finished = [group for group in groups if group.finished]
-    if finished:
-        gallery.add(f"training_curves_{dataset}", *training_figure(study, finished))
+    trained = [group for group in finished if not study.is_baseline(group)]
+    if trained:
+        figure, title, caption = training_figure(study, trained)
+        without = [group.model for group in finished if group not in trained]
+        if without:
+            caption += f" Not drawn, because nothing is trained in epochs: {', '.join(without)}."
+        gallery.add(f"training_curves_{dataset}", figure, title, caption)
     else:
-        gallery.leave_out(f"training_curves_{dataset}", "no finished run")
+        reason = "no model is trained in epochs" if finished else "no finished run"
+        gallery.leave_out(f"training_curves_{dataset}", reason)
 
     main = study.layout.main_protocols.get(dataset)
     confusion = study.frames["confusion"]

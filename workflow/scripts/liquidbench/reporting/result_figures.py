@@ -11,6 +11,7 @@ from liquidbench.reporting.study import Group, Study, select, title_of
 METRIC_TITLES = {"accuracy": "Accuracy", "cer": "CER (mean over lines)"}
 SPLIT_LINES = {"test": "-", "train": ":"}
 MOST_COUNTS = 15
+MOST_IN_A_ROW = 6
 
 
 def any_synthetic(groups: list[Group]) -> bool:
@@ -97,7 +98,8 @@ def _legend(figure: Figure, styles: dict[str, tuple[str, str]]) -> None:
         Line2D([], [], color=style.GREY, ls=line, label=names[split])
         for split, line in SPLIT_LINES.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    columns = min(len(handles), MOST_IN_A_ROW)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def confusion_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
@@ -110,9 +112,13 @@ def confusion_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, st
     classes = max(len(names) for names, _ in matrices)
     side = 2.6 if classes <= 3 else min(5.0, 1.2 + 0.42 * classes)
     longest = max(len(name) for names, _ in matrices for name in names)
-    size = ((side + 0.07 * longest) * len(groups) + 1.2, side + 0.07 * longest + 0.6)
+    columns = min(MOST_IN_A_ROW, len(groups))
+    rows = -(-len(groups) // columns)
+    size = ((side + 0.07 * longest) * columns + 1.2, (side + 0.07 * longest + 0.6) * rows)
     figure = style.new_figure(max(6.0, size[0]), size[1], title, any_synthetic(groups))
-    all_axes = figure.subplots(1, len(groups), squeeze=False)[0]
+    all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in all_axes[len(groups) :]:
+        axes.set_axis_off()
     for axes, group, (names, counts) in zip(all_axes, groups, matrices):
         totals = counts.sum(axis=1, keepdims=True)
         share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
@@ -122,8 +128,9 @@ def confusion_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, st
         axes.set_yticks(range(len(names)), names)
         if len(names) <= MOST_COUNTS:
             _write_counts(axes, counts, share)
-    all_axes[0].set_ylabel("true class")
-    figure.colorbar(image, ax=all_axes, shrink=0.8, label="share of the true class")
+    for axes in all_axes[: len(groups) : columns]:
+        axes.set_ylabel("true class")
+    figure.colorbar(image, ax=all_axes, shrink=0.8 / rows, label="share of the true class")
     caption = f"{_who(groups)} Counts over all seeds; colour: share of the true class."
     return figure, title, caption
 

@@ -160,7 +160,9 @@ def _read_metrics(path: Path, key: RunKey) -> dict[str, Any]:
         _check_numbers(path, part, metrics[part], may_be_null=True)
         if part not in metrics["examples"]:
             raise InputError(f"{path}, key examples.{part}", "missing", REMAKE)
-    _check_numbers(path, "parameters", metrics["parameters"], may_be_null=False)
+    # A model without a core has no parts, and trees have no count that means anything.
+    _check_numbers(path, "parameters", metrics["parameters"], may_be_null=True)
+    _check_numbers(path, "costs", metrics.get("costs", {}), may_be_null=True)
     _check_numbers(path, "examples", metrics["examples"], may_be_null=False)
     for name in ("total", "encoder", "core", "head"):
         if name not in metrics["parameters"]:

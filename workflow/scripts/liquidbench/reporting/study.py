@@ -50,6 +50,7 @@ NUMBERS = {
     "stress": ["seed", "rate", "draw", "examples", "correct", "accuracy"],
     "settings": ["seed"],
     "environment": ["seed"],
+    "costs": ["seed", *COLUMNS["costs"][len(RUN_COLUMNS) :]],
 }
 
 
@@ -163,6 +164,19 @@ class Study:
         rows = select(self.frames["metrics"], group.dataset, group.protocol, group.model)
         rows = rows[(rows["split"] == split) & (rows["metric"] == name)]
         return None if rows.empty else rows["value"].tolist()
+
+    def is_baseline(self, group: Group) -> bool:
+        """Whether the model has no core: nothing of it is trained in epochs, and it has no modules to draw."""
+        return "baseline.name" in set(self._settings_of(group)["setting"])
+
+    def core_of(self, group: Group) -> str:
+        """The kind of a model's core, such as "lstm"; empty without one, or before a run has finished."""
+        settings = self._settings_of(group)
+        names = settings.loc[settings["setting"] == "architecture.core.name", "value"]
+        return "" if names.empty else names.iloc[0]
+
+    def _settings_of(self, group: Group) -> pd.DataFrame:
+        return select(self.frames["settings"], group.dataset, group.protocol, group.model)
 
     def is_main(self, group: Group) -> bool:
         """Whether the paper's printed figures of the main experiments are this group's

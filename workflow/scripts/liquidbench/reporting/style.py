@@ -87,13 +87,19 @@ def _add_banner(figure: Figure, height: float) -> None:
 
 
 def model_styles(models: list[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker for each model, in order: the first LSTM vermilion, the first CfC blue."""
+    """Colour and marker for each model, in order: the first LSTM vermilion, the first CfC blue.
+
+    With more models than colours, colours come again with another marker.
+    """
+    palette = [VERMILION, BLUE, *_OTHERS]
     styles: dict[str, tuple[str, str]] = {}
     taken: set[str] = set()
     for position, model in enumerate(models):
         family = _FIRST.get(model.split("-")[0])
         free = [colour for colour in (family, *_OTHERS) if colour and colour not in taken]
-        colour = free[0] if free else GREY
+        marker = _MARKERS[position % len(_MARKERS)]
+        again = [colour for colour in palette if (colour, marker) not in styles.values()]
+        colour = (free or again or [GREY])[0]
         taken.add(colour)
-        styles[model] = (colour, _MARKERS[position % len(_MARKERS)])
+        styles[model] = (colour, marker)
     return styles

@@ -30,6 +30,11 @@ COLUMNS = {
     "stress": [*STRESS_COLUMNS, "synthetic"],
     "settings": [*RUN_COLUMNS, "setting", "value"],
     "environment": [*RUN_COLUMNS, "fact", "value"],
+    "costs": [
+        *RUN_COLUMNS,
+        *["core_parameters", "core_flops_per_step", "flops_per_example"],
+        *["latency_one_example_seconds", "latency_per_example_seconds", "median_epoch_seconds"],
+    ],
 }
 
 _FACTS_OF_METRICS = ("core_implementation", "cache_sha256", "code_sha256")
@@ -60,6 +65,7 @@ def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataF
         front = run.key.as_columns()
         rows["metrics"] += _metric_rows(run)
         rows["parameters"].append({**front, **run.metrics["parameters"]})
+        rows["costs"].append({**front, **_costs(run)})
         for name, value in flattened(run.metrics["settings"]):
             rows["settings"].append({**front, "setting": name, "value": value})
         facts = {name: run.metrics.get(name, "") for name in _FACTS_OF_METRICS}
@@ -74,9 +80,13 @@ def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataF
     for name, parts in (("history", histories), ("confusion", confusions), ("stress", stresses)):
         if parts:
             frames[name] = pd.concat(parts, ignore_index=True)
-    # Whole numbers stay whole beside the empty cells of missing runs.
+    # Whole numbers stay whole beside the empty cells of what there is not.
     whole = ["train_examples", "test_examples", "peak_memory_bytes"]
     frames["runs"] = frames["runs"].astype(dict.fromkeys(whole, "Int64"))
+    parts = dict.fromkeys(("total", "encoder", "core", "head"), "Int64")
+    frames["parameters"] = frames["parameters"].astype(parts)
+    counts = ("core_parameters", "core_flops_per_step", "flops_per_example")
+    frames["costs"] = frames["costs"].astype(dict.fromkeys(counts, "Int64"))
     return frames
 
 
@@ -109,6 +119,20 @@ def _run_row(key: RunKey, run: Run | None) -> dict[str, Any]:
         "test_examples": run.metrics["examples"]["test"],
         "seconds": run.provenance.get("seconds", {}).get("total"),
         "peak_memory_bytes": _process_memory(run.provenance.get("peak_memory_bytes")),
+    }
+
+
+def _costs(run: Run) -> dict[str, Any]:
+    """What a run's model costs; None for what it does not have or what was not taken."""
+    costs = run.metrics.get("costs", {})
+    latency = run.provenance.get("latency_seconds", {})
+    return {
+        "core_parameters": run.metrics["parameters"]["core"],
+        "core_flops_per_step": costs.get("core_flops_per_step"),
+        "flops_per_example": costs.get("flops_per_example"),
+        "latency_one_example_seconds": latency.get("one_example"),
+        "latency_per_example_seconds": latency.get("per_example_in_batch"),
+        "median_epoch_seconds": run.provenance.get("seconds", {}).get("median_epoch"),
     }
 
 

@@ -179,8 +179,10 @@ def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
         blank = [""] * len(row.about)
         shown = [cell.measured if cell else NOTHING for cell in cells]
         lines.append([*row.about, table.measured_as, *shown])
-        shown = [(cell.printed if cell else "") or NOTHING for cell in cells]
-        lines.append([*blank, "paper", *shown])
+        # A table that the paper does not have sets nothing beside its figures.
+        if table.name.isdigit():
+            shown = [(cell.printed if cell else "") or NOTHING for cell in cells]
+            lines.append([*blank, "paper", *shown])
         shown = [(cell.compared if cell else "") or NOTHING for cell in cells]
         if any(cell and cell.compared for cell in cells):
             lines.append([*blank, table.compared_as, *shown])

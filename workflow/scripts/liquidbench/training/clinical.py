@@ -1,4 +1,14 @@
-"""Clinical hours as model inputs: imputation and scaling, fitted on the training split only."""
+"""Clinical hours as model inputs: imputation and scaling, fitted on the training split only.
+
+`IMPUTATIONS` says what stands for a value that was not measured:
+
+- ``forward_fill``: the last value of the same stay, before one the median of the training split. 40 inputs: 39
+  variables and the hours since the previous observation.
+- ``none_with_mask``: nothing. 78 inputs: 39 standardised values, 0 (the mean) where none was measured, and 39 marks,
+  1 where one was. For cores that handle missing values themselves.
+
+Neither looks at a later hour or at another stay.
+"""
 
 from dataclasses import asdict, dataclass
 
@@ -6,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liquidbench.datasets.cache import Sequences
+
+IMPUTATIONS = ("forward_fill", "none_with_mask")
 
 
 @dataclass(frozen=True)
@@ -40,12 +52,22 @@ class ClinicalScaling:
         deviation[measured] = np.where(spread > 0, spread, 1.0)
         return cls(median.tolist(), mean.tolist(), deviation.tolist())
 
-    def apply(self, sequences: Sequences) -> NDArray[np.float32]:
-        """Carry the last value forward within the stay, put the median where there is none yet, standardise.
+    def apply(self, sequences: Sequences, imputation: str = "forward_fill") -> NDArray[np.float32]:
+        """Stays as a model reads them.
+
+        Args:
+            sequences: any split.
+            imputation: one of `IMPUTATIONS`.
 
         Returns:
-            (steps, 40) float32 without NaN: 39 variables and the hours since the previous observation.
+            (steps, 40), or with marks (steps, 78), float32 without NaN.
         """
+        if imputation == "none_with_mask":
+            measured = ~np.isnan(sequences.inputs)
+            scaled = (sequences.inputs - np.array(self.mean[:-1])) / np.array(
+                self.standard_deviation[:-1]
+            )
+            return np.column_stack([np.where(measured, scaled, 0.0), measured]).astype(np.float32)
         values = forward_fill(_with_time_since_observation(sequences), sequences.offsets)
         values = np.where(np.isnan(values), np.array(self.median), values)
         scaled = (values - np.array(self.mean)) / np.array(self.standard_deviation)

@@ -37,6 +37,13 @@ class RunData:
         """The shape of one step."""
         return self.train.inputs.shape[1:]
 
+    def input_shape_under(self, imputation: str | None) -> tuple[int, ...]:
+        """The shape that a step would have under another imputation; None: the usual one."""
+        if self.scaling is None:
+            return self.input_shape
+        variables = len(self.scaling.mean)
+        return (2 * (variables - 1),) if imputation == "none_with_mask" else (variables,)
+
 
 def load(cache: str | Path, training: dict[str, Any], seed: int) -> RunData:
     """Read a cache and split it by the run's seed where the source has no split.
@@ -57,8 +64,9 @@ def load(cache: str | Path, training: dict[str, Any], seed: int) -> RunData:
     scaling = None
     if attributes.dataset == "physionet":
         scaling = ClinicalScaling.fit(train)
-        train = replace(train, inputs=scaling.apply(train))
-        test = replace(test, inputs=scaling.apply(test))
+        imputation = training.get("imputation", "forward_fill")
+        train = replace(train, inputs=scaling.apply(train, imputation))
+        test = replace(test, inputs=scaling.apply(test, imputation))
     augment = None
     if "augmentation" in training:
         augment = Augmentation(**training["augmentation"])

@@ -1,8 +1,7 @@
 """One run: train a model of a data set, and leave the run directory that every later stage reads."""
 
-import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,18 @@ from safetensors.torch import load_file, save_file
 from liquidbench.allocator import keep_freed_memory
 from liquidbench.errors import InputError
 from liquidbench.files import read_json, sha256_of_code, sha256_of_file, write_json, written_whole
+from liquidbench.models.costs import flops
+from liquidbench.models.matching import solve_match
 from liquidbench.models.sequence_model import SequenceModel, describe
 from liquidbench.stages import parts_of
 from liquidbench.training import inputs
 from liquidbench.training.batches import make_batch
+from liquidbench.training.costs import example_of_median_length, latencies
 from liquidbench.training.device import make_deterministic
 from liquidbench.training.loop import Epoch, evaluate, train
 from liquidbench.training.precision import precision_of
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
+from liquidbench.training.run_files import check_cache, write_table
 from liquidbench.training.tasks import Task, task_of
 
 
@@ -56,15 +59,16 @@ def train_run(
 
     Raises:
         InputError: the cache is of another data set, unreadable, or was prepared with other settings;
-            or the loss is not a number any more.
+            the loss is not a number any more; or no width matches the model that is to be matched.
     """
     started, clock = utc_now(), time.monotonic()
     keep_freed_memory()
     make_deterministic(request.seed, threads)
     training = request.settings["training"]
     data = inputs.load(request.cache, training, request.seed)
-    _check_cache(request, data)
+    check_cache(request.cache, data.attributes, request.dataset, request.settings["dataset"])
     task = task_of(data.attributes, training)
+    request = _with_match_solved(request, data, task)
     model = SequenceModel(
         request.settings["architecture"], data.input_shape, task.outputs, core_implementation
     )
@@ -95,13 +99,25 @@ def train_run(
         environment(device, precision_of(training))
         | {
             "seconds": seconds,
+            "latency_seconds": latencies(model, data, training, device),
             "peak_memory_bytes": peak_memory_bytes(device),
             "started": started,
             "finished": utc_now(),
         },
     )
-    figures = {"train": train_figures, "test": test_figures}
+    example = example_of_median_length(data.test, data.transform, device)
+    figures = {"train": train_figures, "test": test_figures, "costs": flops(model, example)}
     write_json(out / "metrics.json", _metrics(request, data, model) | figures)
+
+
+def _with_match_solved(request: RunRequest, data: inputs.RunData, task: Task) -> RunRequest:
+    """With the units of a model that is to have another's parameters."""
+    wish = request.settings.get("match")
+    other_shape = data.input_shape_under(wish.get("imputation")) if wish else data.input_shape
+    settings = solve_match(
+        request.settings, request.model, data.input_shape, other_shape, task.outputs
+    )
+    return replace(request, settings=settings)
 
 
 def _write_results(
@@ -115,10 +131,10 @@ def _write_results(
     """Weights, history, predictions, and what only some tasks have: confusion counts, scaling."""
     with written_whole(out / "weights.safetensors") as temporary:
         save_file(model.state_dict(), temporary)
-    _write_table(out / "history.csv", pd.DataFrame([epoch.row for epoch in epochs]))
-    _write_table(out / "predictions.csv", task.predictions(said, data.test))
+    write_table(out / "history.csv", pd.DataFrame([epoch.row for epoch in epochs]))
+    write_table(out / "predictions.csv", task.predictions(said, data.test))
     if task.confusion is not None:
-        _write_table(out / "confusion.csv", task.confusion(said, data.test))
+        write_table(out / "confusion.csv", task.confusion(said, data.test))
     if data.scaling is not None:
         write_json(out / "scaling.json", data.scaling.as_dict())
 
@@ -177,23 +193,6 @@ def load_run(
     return model.to(device).eval(), data, task, metrics
 
 
-def _check_cache(request: RunRequest, data: inputs.RunData) -> None:
-    prepared = dict(data.attributes.settings)
-    if data.attributes.dataset != request.dataset:
-        raise InputError(
-            request.cache,
-            f"holds {data.attributes.dataset}, expected {request.dataset}",
-            "Name the cache of the data set that you train on",
-        )
-    if prepared != request.settings["dataset"]:
-        raise InputError(
-            request.cache,
-            f"was prepared with {json.dumps(prepared, sort_keys=True)}, the run asks for "
-            f"{json.dumps(request.settings['dataset'], sort_keys=True)}",
-            "Prepare the data set again",
-        )
-
-
 def _announce(epoch: Epoch) -> None:
     """One line per epoch, for a terminal and for a log file alike."""
     row = {key: value for key, value in epoch.row.items() if value is not None}
@@ -207,8 +206,3 @@ def _announce(epoch: Epoch) -> None:
         f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "learning_rate")
     )
     print(f"epoch {row['epoch']:>3}  {figures}  {epoch.seconds:.1f} s", flush=True)
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    with written_whole(path) as temporary:
-        table.to_csv(temporary, index=False)

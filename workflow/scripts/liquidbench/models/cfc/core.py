@@ -114,6 +114,16 @@ class CfCCore(nn.Module):
         """
         return self.unroll(features, elapsed, lengths)[0]
 
+    def flops_per_step(self, timed: bool = False) -> int:
+        """Two for each multiply-add of a step with a weight, over all layers and mixed memory's LSTM.
+
+        Without elapsed times the two maps behind the gate are one. Masked weights of a wired core count: they are
+        multiplied like the others.
+        """
+        maps = [] if self.memory is None else [self.memory.input_map, self.memory.state_map]
+        products = sum(linear.weight.numel() for linear in maps)
+        return 2 * (products + sum(layer.products_per_step(timed) for layer in self.layers))
+
     def unroll(
         self,
         features: Tensor,

@@ -80,6 +80,18 @@ class CfCLayer(nn.Module):
         self.register_buffer("mask", None if mask is None else self._mask_of_maps(mask))
         self._initialise()
 
+    def products_per_step(self, timed: bool) -> int:
+        """Multiply-adds of a step with a weight; without elapsed times a and b are one map."""
+        sizes = [linear.weight.numel() for linear in self.hidden_maps]
+        if self.heads is None:
+            maps = self.input_map.weight.numel() + self.state_map.weight.numel()
+        else:
+            sizes += [self.input_map.weight.numel(), self.state_map.weight.numel()]
+            maps = self.heads.weight.numel()
+        if self.mode != "pure" and not timed:
+            maps = maps // 4 * 3
+        return sum(sizes) + maps
+
     def _mask_of_maps(self, mask: Tensor) -> Tensor:
         """(units, input_size) to the rows of all maps: f and g are masked, a and b are not."""
         masked = [mask] * min(self.maps, 2)

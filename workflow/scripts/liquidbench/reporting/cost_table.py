@@ -1,0 +1,134 @@
+"""What a model's quality costs: parameters, operations and time, beside those of the first LSTM."""
+
+from dataclasses import replace
+
+from liquidbench.reporting.result_tables import synthetic_share
+from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
+
+QUALITY = {
+    "nmnist": ("accuracy", "accuracy"),
+    "quickdraw": ("accuracy", "accuracy"),
+    "iam": ("cer", "CER"),
+    # Most patients have no sepsis: accuracy says little.
+    "physionet": ("average_precision", "average precision"),
+}
+"""The figure of the test split that stands for a data set."""
+
+# Figure to its column of `costs.csv`, what it is multiplied by, and the digits that are shown.
+COSTS = {
+    "core_parameters": ("core_parameters", 1, 0),
+    "flops_per_example": ("flops_per_example", 1e-6, 3),
+    "latency_one": ("latency_one_example_seconds", 1e3, 3),
+    "latency_batch": ("latency_per_example_seconds", 1e3, 3),
+    "epoch": ("median_epoch_seconds", 1, 2),
+}
+
+
+def costs_table(study: Study) -> Table:
+    """Quality against core parameters, operations, latency and the time of an epoch."""
+    table = Table(
+        name="costs",
+        title="What quality costs",
+        about=("Data set", "Data", "Protocol", "Model", "Seeds", "Quality is"),
+        figures={
+            "quality": "Quality",
+            "core_parameters": "Core parameters",
+            "flops_per_example": "Million FLOPs per example",
+            "latency_one": "Latency of one example (ms)",
+            "latency_batch": "Latency per example in a batch (ms)",
+            "epoch": "Epoch (s)",
+        },
+        compared_as="ratio",
+    )
+    groups = study.groups()
+    references = _first_lstms(study, groups)
+    for group in groups:
+        metric, heading = QUALITY[group.dataset]
+        reference = references.get((group.dataset, group.protocol))
+        figures = {"quality": compare_numbers(study.metric(group, "test", metric), None, 4)}
+        for name in COSTS:
+            figures[name] = _cost(study, group, reference, name)
+        about = (
+            title_of(group.dataset),
+            group.data,
+            group.protocol_label,
+            group.model,
+            group.seeds,
+            heading,
+        )
+        table.rows.append(Row(about, figures))
+    table.synthetic = synthetic_share(groups)
+    table.notes = [note for group in groups for note in group.missing_notes]
+    table.notes += [
+        *_about_ratios(references),
+        "FLOPs: of the forward pass of a test example of the median length, two for each multiply-add with a weight; "
+        "activation functions do not count, which flatters the LTC, whose synapses are sigmoids",
+        "times are medians on the machine of the run, and do not compare between machines, nor where several jobs "
+        "shared one: the record of runs says which it was",
+        *_matches(study, groups),
+    ]
+    return table
+
+
+def _first_lstms(study: Study, groups: list[Group]) -> dict[tuple[str, str], Group]:
+    """For each data set and protocol the first model with an LSTM for a core that has finished."""
+    first: dict[tuple[str, str], Group] = {}
+    for group in groups:
+        if group.finished and study.core_of(group) == "lstm":
+            first.setdefault((group.dataset, group.protocol), group)
+    return first
+
+
+def _cost(study: Study, group: Group, reference: Group | None, name: str) -> Comparison:
+    """A cost, with its ratio to that of the reference where both have it."""
+    column, factor, decimals = COSTS[name]
+    values = _values(study, group, column, factor)
+    comparison = compare_numbers(values, None, decimals)
+    beside = _values(study, reference, column, factor) if reference else None
+    if not values or not beside:
+        return comparison
+    ratio = _mean(values) / _mean(beside)
+    mean, deviation, *_ = comparison.numbers
+    shown = f"× {ratio:.2f}" if ratio >= 0.01 else f"× {ratio:.1e}"
+    return replace(comparison, compared=shown, numbers=(mean, deviation, None, ratio))
+
+
+def _values(study: Study, group: Group, column: str, factor: float) -> list[float] | None:
+    """A value per seed that has one; None if none has."""
+    rows = select(study.frames["costs"], group.dataset, group.protocol, group.model)
+    values = (rows[column].dropna() * factor).tolist()
+    # All seeds of a model have one size, unless its wiring or data differ: no spread to show.
+    if column in ("core_parameters", "flops_per_example"):
+        values = list(dict.fromkeys(values))
+    return values or None
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _about_ratios(references: dict[tuple[str, str], Group]) -> list[str]:
+    """Which models the ratios are to."""
+    names = ", ".join(
+        f"{title_of(dataset)} {protocol}: {group.model}"
+        for (dataset, protocol), group in references.items()
+    )
+    return [f"ratios are to the first LSTM of the same data set and protocol ({names})"] * bool(
+        names
+    )
+
+
+def _matches(study: Study, groups: list[Group]) -> list[str]:
+    """Which widths were solved for."""
+    notes = []
+    for group in groups:
+        settings = select(study.frames["settings"], group.dataset, group.protocol, group.model)
+        told = dict(zip(settings["setting"], settings["value"]))
+        if "match.model" in told:
+            notes.append(
+                f"{title_of(group.dataset)} {group.protocol}/{group.model} has "
+                f"{told['architecture.core.units']} units, to have the {int(told['match.other_core_parameters']):,} "
+                f"core parameters of {told['match.model']}: {int(told['match.core_parameters']):,}"
+            )
+    return notes
