@@ -203,7 +203,7 @@ def test_a_wrong_schedule_is_told_what_is_wrong_with_it(study, schedule, told):
             "released",
             None,
             "'released' for physionet",
-            "demo, paper",
+            "demo, demo-hourly, hourly,",
         ),
         ("stress.protocol", "compact", None, "'compact' for nmnist", "stress"),
         # The protocol has no settings for a model's core.
