@@ -157,6 +157,35 @@ def matched_figures(targets: NDArray, scores: NDArray) -> Figures:
     return figures
 
 
+def operating_points(targets: NDArray, scores: NDArray) -> list[dict[str, float | int]]:
+    """The curve of precision over recall, at every whole per cent of recall that a threshold reaches.
+
+    Args:
+        targets: (stays,) 0 or 1.
+        scores: (stays,).
+
+    Returns:
+        A dictionary per recall r = 0.01, 0.02, ..., at the highest threshold that reaches at least r: `recall` (r),
+        `precision`, `false_alarms`, `stays` (without sepsis) and `threshold`.
+    """
+    curve = OperatingCurve.of(targets, scores)
+    points = []
+    for percent in range(1, 101) if curve.positives else ():
+        place = curve.at_recall(percent / 100)
+        if place is None:
+            break
+        points.append(
+            {
+                "recall": percent / 100,
+                "precision": curve.precision(place),
+                "false_alarms": int(curve.false_alarms[place]),
+                "stays": curve.negatives,
+                "threshold": float(curve.thresholds[place]),
+            }
+        )
+    return points
+
+
 def best_f1_threshold(targets: NDArray, probabilities: NDArray) -> float:
     """The observed probability with the highest F1; the highest such one if several have it.
 
@@ -211,7 +240,8 @@ def alarm_figures(labels: NDArray, alarms: NDArray, offsets: NDArray[np.int64]) 
     of_others = np.repeat(~septic, lengths)
     hour = np.arange(len(alarms)) - np.repeat(starts, lengths)
     first = np.minimum.reduceat(np.where(alarms, hour, np.inf), starts)
-    lead = (onset - first)[septic & (first < onset)]
+    in_time = septic & (first < onset)
+    lead = onset[in_time] - first[in_time]
     quartiles = np.percentile(lead, [25, 50, 75]).tolist() if len(lead) else [None] * 3
     figures: Figures = {
         "utility": normalised_utility(labels, alarms, offsets),
