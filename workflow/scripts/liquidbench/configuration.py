@@ -96,18 +96,18 @@ def _check_sepsis(config: Config, run: Run) -> None:
     """Refuse settings of the sepsis task that contradict each other, or that stand with other data."""
     settings = run_settings(config, run)
     training, core = settings["training"], settings["architecture"]["core"]
-    of_protocol = f"protocols.{run.protocol}.{run.dataset}.training"
+
+    def refuse(name: str, problem: str, remedy: str) -> None:
+        of_protocol = f"protocols.{run.protocol}.{run.dataset}"
+        block = f"datasets.{run.dataset}" if name in settings["overrides"] else of_protocol
+        raise InputError(f"configuration key {block}.training.{name}", problem, remedy)
+
     if run.dataset != "physionet":
         for name in _OF_SEPSIS:
             if name in training:
-                problem = f"{run.dataset} has no such setting"
-                raise InputError(f"configuration key {of_protocol}.{name}", problem, "Take it away")
+                refuse(name, f"{run.dataset} has no such setting", "Take it away")
         return
     hourly = training.get("level") == "hour"
-
-    def refuse(key: str, problem: str, remedy: str) -> None:
-        raise InputError(f"configuration key {of_protocol}.{key}", problem, remedy)
-
     if hourly != (settings["architecture"]["pooling"] == "none"):
         refuse(
             "level",

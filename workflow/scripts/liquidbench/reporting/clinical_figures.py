@@ -41,7 +41,7 @@ def alarms_figure(
             _draw_calibration(upper, select(study.frames["calibration"], *key), look)
             _draw_precision(lower, select(study.frames["operating_points"], *key), look)
         _frame_calibration(upper, hourly)
-        _mark_papers_points(lower, printed)
+        _mark_papers_points(lower, printed, "none" if hourly else "black")
         lower.set(title=f"Told {LEVELS[hourly]}", ylim=(0, 1.02), xlim=(0, 1))
         found = "stays found before the onset" if hourly else "stays found"
         lower.set(xlabel=f"recall ({found})", ylabel="precision")
@@ -91,10 +91,13 @@ def _draw_precision(axes: Axes, rows: pd.DataFrame, look: tuple[str, str]) -> No
         axes.fill_between(recalls, values.min(), values.max(), color=look[0], alpha=0.15, lw=0)
 
 
-def _mark_papers_points(axes: Axes, printed: PrintedTable | None) -> None:
+def _mark_papers_points(axes: Axes, printed: PrintedTable | None, filling: str) -> None:
     points = printed.pairs("recall", "precision") if printed else []
     for (row, recall, precision), marker in zip(points, PAPERS_MARKERS):
-        axes.plot(recall, precision, marker, color="black", ms=9, ls="none", label=f"paper: {row}")
+        axes.plot(
+            *(recall, precision, marker),
+            **{"color": "black", "mfc": filling, "ms": 9, "ls": "none", "label": f"paper: {row}"},
+        )
 
 
 def _what_to_see(levels: list[bool], printed: PrintedTable | None) -> str:
@@ -111,6 +114,8 @@ def _what_to_see(levels: list[bool], printed: PrintedTable | None) -> str:
     if True in levels and False in levels:
         text += (
             " By the stay the model has read the hours after the onset and knows the length of the record; by the "
-            "hour only alarms before the onset count as found. The paper's points belong to the former."
+            "hour only alarms before the onset count as found."
         )
+        if printed:
+            text += " The paper's points belong to the former, and are hollow beside the latter."
     return text

@@ -111,6 +111,6 @@ def _leak_in_numbers(rows: pd.DataFrame, group: Group, seed: int) -> str:
         f"in numbers, {whose} of {group.protocol} with seed {seed}: of {value['septic_stays']:,.0f} stays with "
         f"sepsis {value['septic_past_onset']:,.0f} are recorded past the onset; of {value['stays']:,.0f} stays "
         f"{value['long_stays']:,.0f} exceed {LONG_STAY} hours, and {value['long_stays_septic']:,.0f} of those have "
-        f"sepsis{area}. {value['septic_from_first_hour']:,.0f} are labelled from their first hour: their onset may "
-        "have been earlier than we count"
+        f"sepsis{area}. Labelled from the first hour on, so that the onset may have been earlier than we count: "
+        f"{value['septic_from_first_hour']:,.0f}"
     )
