@@ -60,10 +60,10 @@ def test_the_first_alarms_may_be_too_many_already():
 
 
 def test_a_recall_that_is_a_whole_number_of_patients_is_reached_in_spite_of_rounding():
-    targets = np.array([1] * 30 + [0])
-    scores = np.linspace(1, 0, 31)
-    # 0.1 * 30 is above 3 in floating point.
-    assert OperatingCurve.of(targets, scores).at_recall(0.1) == 2
+    targets = np.array([1] * 100 + [0])
+    scores = np.linspace(1, 0, 101)
+    # 0.07 * 100 is above 7 in floating point.
+    assert OperatingCurve.of(targets, scores).at_recall(0.07) == 6
 
 
 def plain_points(targets, scores):

@@ -56,7 +56,7 @@ class OperatingCurve:
 
     def at_recall(self, recall: float) -> int | None:
         """The place of the highest threshold that reaches at least a recall: no lower one has fewer false alarms."""
-        # The product in floating point may lie just above a whole number: 0.1 * 30 is 3.0000000000000004.
+        # The product in floating point may lie just above a whole number: 0.07 * 100 is 7.000000000000001.
         reached = self.found >= recall * self.positives - 1e-9
         return int(np.argmax(reached)) if reached.any() else None
 
