@@ -19,10 +19,13 @@ SUMMARY_FILES = [
         "settings",
         "environment",
         "costs",
+        "clinical",
+        "calibration",
+        "operating_points",
     )
 ]
 # The paper's tables, then those that it does not have.
-TABLES = ["1", "2", "3", "4", "5", "6", "costs"]
+TABLES = ["1", "2", "3", "4", "5", "6", "costs", "clinical"]
 TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
     f"{REPORTS}/tables/table_{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")
 ]
@@ -34,6 +37,7 @@ LAYOUT = as_json(
         },
         "stress_protocol": config["stress"]["protocol"],
         "study": config["study"],
+        "hourly_protocols": configuration.hourly_protocols(config),
     }
 )
 
@@ -99,6 +103,7 @@ rule figures:
             for dataset in config["datasets"]
             for path in expected(f"{RESULTS}/{dataset}/examples.npz")
         ],
+        paper=project_file("resources/paper/table_2.csv"),
     output:
         f"{REPORTS}/figures/index.md",
     log:
@@ -112,9 +117,10 @@ rule figures:
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
         results=lambda wildcards: RESULTS,
         runs=lambda wildcards: EXPECTED_RUNS,
+        paper=lambda wildcards, input: os.path.dirname(input.paper),
         layout=lambda wildcards: LAYOUT,
         out=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("figures.py", "report"),
     shell:
         "python {params.script:q} --summary {params.summary:q} --results {params.results:q}"
-        " --runs {params.runs:q} --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"
+        " --runs {params.runs:q} --paper {params.paper:q} --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"

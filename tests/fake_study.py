@@ -131,6 +131,8 @@ def write_run(results: Path, item: dict, *, synthetic: bool = False, **figures) 
     (folder / "provenance.json").write_text(json.dumps(provenance))
     _write_history(folder, metric, test, item)
     _write_architecture(folder, dataset, core)
+    if task == "binary":
+        _write_alarms(folder, test)
     if task != "transcription":
         _write_confusion(folder, classes, test, examples["test"])
     return folder
@@ -188,6 +190,22 @@ def _write_confusion(folder: Path, classes: list[str], test: dict, total: int) -
             counts.append([name, name, each - errors])
             counts.append([name, classes[(index + 3) % len(classes)], errors])
     write_csv(folder / "confusion.csv", ["target", "prediction", "count"], counts)
+
+
+def _write_alarms(folder: Path, test: dict) -> None:
+    """Write predictions.csv of a sepsis run: as many stays of each kind as the figures say."""
+    kinds = {
+        (1, 1): test["true_positives"],
+        (0, 1): test["false_positives"],
+        (1, 0): test["false_negatives"],
+        (0, 0): test["true_negatives"],
+    }
+    stays = [kind for kind, count in kinds.items() for _ in range(count)]
+    rows = [
+        [f"p{place:06d}", target, alarm, (0.5 if alarm else 0.0) + (len(stays) - place) / 1000]
+        for place, (target, alarm) in enumerate(stays)
+    ]
+    write_csv(folder / "predictions.csv", ["id", "target", "prediction", "probability"], rows)
 
 
 def write_stress(folder: Path, item: dict, accuracies: dict[float, list[float]]) -> None:

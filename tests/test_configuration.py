@@ -203,7 +203,7 @@ def test_a_wrong_schedule_is_told_what_is_wrong_with_it(study, schedule, told):
             "released",
             None,
             "'released' for physionet",
-            "demo, paper",
+            "demo, demo-hourly, hourly,",
         ),
         ("stress.protocol", "compact", None, "'compact' for nmnist", "stress"),
         # The protocol has no settings for a model's core.
@@ -270,6 +270,103 @@ def test_a_stress_test_of_the_study_s_own_runs_trains_nothing_twice(study):
     assert configuration.stress_runs(config) == TRAININGS[:4]
 
 
+HOURLY = [{"protocol": "hourly", "models": ["lstm-128", "cfc-128"]}]
+
+
+def test_further_protocols_of_a_data_set_are_studied_beside_its_main_one(study):
+    config = changed(study, "datasets.physionet.further_protocols", HOURLY)
+    configuration.check(config, SCHEMA)
+    further = [Run("physionet", "hourly", name, 0) for name in ("lstm-128", "cfc-128")]
+    assert configuration.training_runs(config) == TRAININGS + further
+    assert configuration.hourly_protocols(config) == ["hourly"]
+    assert configuration.hourly_protocols(study) == []
+    settings = configuration.run_settings(config, further[0])
+    assert settings["architecture"]["pooling"] == "none"
+    assert settings["training"]["level"] == "hour"
+    # The main protocol's runs are what they were.
+    for run in TRAININGS:
+        assert configuration.run_settings(config, run) == configuration.run_settings(study, run)
+
+
+def test_a_further_protocol_for_every_seed_and_named_twice_trains_once(study):
+    config = changed(study, "datasets.physionet.further_protocols", [*HOURLY, *HOURLY])
+    config["seeds"] = [0, 4]
+    runs = [run for run in configuration.all_runs(config) if run.protocol == "hourly"]
+    assert [(run.model, run.seed) for run in runs] == [
+        ("lstm-128", 0),
+        ("lstm-128", 4),
+        ("cfc-128", 0),
+        ("cfc-128", 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("further", "where", "told"),
+    [
+        ({"protocol": "hourli", "models": ["lstm-128"]}, "further_protocols.0.protocol", "hourli"),
+        ({"protocol": "hourly", "models": ["mamba"]}, "further_protocols.0.models", "mamba"),
+        ({"protocol": "hourly"}, "further_protocols.0", "'models' is a required key"),
+        ({"protocol": "hourly", "models": []}, "further_protocols.0.models", "non-empty"),
+    ],
+)
+def test_a_wrong_further_protocol_is_named(study, further, where, told):
+    error = refusal(study, "datasets.physionet.further_protocols", [further])
+    assert error.where == f"configuration key datasets.physionet.{where}"
+    assert told in error.problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "told"),
+    [
+        # By the hour every hour answers, by the patient one state does.
+        ({"pooling": "last"}, "pooling", "'none' was expected"),
+        ({"training.level": "patient"}, "pooling", "'mean', 'mean_with_padding', 'last'"),
+        ({"cores.lstm": {"layers": 1, "bidirectional": True}}, "training.level", "bidirectional"),
+        ({"training.validation_fraction": REMOVED}, "training.threshold", "no validation split"),
+        ({"training.threshold": "best"}, "training.threshold", "'best'"),
+        ({"training.threshold": 1}, "training.threshold", "1"),
+        ({"training.hospitals": {"train": "a", "test": "b"}}, "training.hospitals", "names b"),
+        ({"training.hospitals": {"train": "a"}}, "training.hospitals", "'test' is a required key"),
+    ],
+)
+def test_a_contradiction_in_the_hour_level_task_is_refused(study, changes, where, told):
+    config = changed(study, "datasets.physionet.further_protocols", HOURLY)
+    for key, value in changes.items():
+        config = changed(config, f"protocols.hourly.physionet.{key}", value)
+    with pytest.raises(InputError) as caught:
+        configuration.check(config, SCHEMA)
+    assert caught.value.where == f"configuration key protocols.hourly.physionet.{where}"
+    assert told in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("dataset", "training", "name", "told"),
+    [
+        ("physionet", {"level": "hour"}, "level", "is hour, and pooling is last"),
+        ("physionet", {"threshold": "best_f1"}, "threshold", "no validation split"),
+        (
+            "physionet",
+            {"threshold": "best_utility", "validation_fraction": 0.1},
+            "threshold",
+            "by the hour alone",
+        ),
+        ("iam", {"validation_fraction": 0.1}, "validation_fraction", "iam has no such setting"),
+    ],
+)
+def test_a_setting_that_the_task_cannot_have_is_refused(study, dataset, training, name, told):
+    error = refusal(study, f"datasets.{dataset}.training", training)
+    assert error.where == f"configuration key datasets.{dataset}.training.{name}"
+    assert told in error.problem
+
+
+def test_a_threshold_may_be_chosen_and_hospitals_told_apart(study):
+    training = {"threshold": "best_f1", "validation_fraction": 0.1}
+    configuration.check(changed(study, "datasets.physionet.training", training), SCHEMA)
+    both = changed(study, "datasets.physionet.prepare.hospitals", ["a", "b"])
+    further = [{"protocol": "hourly-a-to-b", "models": ["cfc-256"]}]
+    configuration.check(changed(both, "datasets.physionet.further_protocols", further), SCHEMA)
+
+
 def test_a_study_without_a_stress_test(study):
     config = changed(study, "stress.datasets", [])
     configuration.check(config, SCHEMA)
@@ -319,6 +416,13 @@ def test_a_model_s_own_options_win_over_the_protocol_s(study):
     deep = changed(study, "models.deep", {"core": "lstm", "units": 64, "layers": 3})
     core = configuration.run_settings(deep, Run("quickdraw", "released", "deep", 0))["architecture"]
     assert core["core"] == {"name": "lstm", "units": 64, "layers": 3, "dropout": 0.1}
+
+
+def test_a_baseline_is_refused_where_hours_are_told(study):
+    further = [{"protocol": "hourly", "models": ["logistic"]}]
+    error = refusal(study, "datasets.physionet.further_protocols", further)
+    assert "protocols.hourly.physionet.training.level" in str(error)
+    assert "logistic is a baseline" in str(error)
 
 
 def test_a_wired_model_does_not_take_over_the_protocol_s_backbone(study):

@@ -32,11 +32,14 @@ STRESS_RUNS = [
     for dataset in ("nmnist", "quickdraw")
     for model in ("lstm", "cfc")
 ]
+HOURLY_RUNS = [f"physionet/demo-hourly/{model}/seed-0" for model in ("lstm-128", "cfc-128")]
+ALL_RUNS = MAIN_RUNS + STRESS_RUNS + HOURLY_RUNS
 FIGURES = [
     *(f"figure_{number}" for number in range(1, 9)),
     *(f"training_curves_{dataset}" for dataset in MODELS),
     *(f"confusion_{dataset}" for dataset in ("nmnist", "quickdraw", "physionet")),
     *(f"stress_{dataset}" for dataset in ("nmnist", "quickdraw")),
+    "alarms_physionet",
 ]
 # What a trained model of the demo must lie between: clearly better than no skill, clearly short of perfect.
 # Ten balanced classes: guessing has an accuracy of 0.1. Any order of the patients that knows nothing has an area
@@ -59,14 +62,19 @@ def metrics_of(run: str) -> dict:
     return json.loads((RESULTS / run / "metrics.json").read_text(encoding="utf-8"))
 
 
+def answers_of(metrics: dict) -> int:
+    """What a run was asked for on its test split: an answer per example, or per hour."""
+    return metrics["examples"].get("test_hours", metrics["examples"]["test"])
+
+
 def test_every_configured_run_has_finished():
     states = {row["directory"]: row["state"] for row in rows_of(RESULTS / "summary/runs.csv")}
     # A reader's own overlay of the demo may have added runs.
-    own = {run: states.get(run) for run in MAIN_RUNS + STRESS_RUNS}
-    assert own == dict.fromkeys(MAIN_RUNS + STRESS_RUNS, "finished")
+    own = {run: states.get(run) for run in ALL_RUNS}
+    assert own == dict.fromkeys(ALL_RUNS, "finished")
 
 
-@pytest.mark.parametrize("number", range(1, 7))
+@pytest.mark.parametrize("number", [*range(1, 7), "clinical"])
 def test_a_table_is_there_in_three_formats_and_says_synthetic(number):
     folder = REPORTS / "tables"
     assert len(rows_of(folder / f"table_{number}.csv")) > 0
@@ -103,7 +111,7 @@ def test_every_page_says_synthetic_loudly():
         assert "SYNTHETIC" in page.read_text(encoding="utf-8"), page
 
 
-@pytest.mark.parametrize("run", MAIN_RUNS + STRESS_RUNS)
+@pytest.mark.parametrize("run", ALL_RUNS)
 def test_a_trained_model_is_clearly_above_chance_and_below_perfect(run):
     name, low, high = BOUNDS[run.split("/")[0]]
     (row,) = [
@@ -116,12 +124,12 @@ def test_a_trained_model_is_clearly_above_chance_and_below_perfect(run):
     assert low < float(row["value"]) < high
 
 
-@pytest.mark.parametrize("run", MAIN_RUNS + STRESS_RUNS)
+@pytest.mark.parametrize("run", ALL_RUNS)
 def test_the_figures_of_a_run_follow_from_its_predictions(run):
     metrics = metrics_of(run)
     predictions = rows_of(RESULTS / run / "predictions.csv")
-    assert len(predictions) == metrics["examples"]["test"]
-    assert len({row["id"] for row in predictions}) == len(predictions)
+    assert len(predictions) == answers_of(metrics)
+    assert len({(row["id"], row.get("hour")) for row in predictions}) == len(predictions)
     if metrics["task"] == "transcription":
         edits = [edit_distance(row["target"], row["prediction"]) for row in predictions]
         lengths = [len(row["target"]) for row in predictions]
@@ -141,14 +149,14 @@ def test_the_figures_of_a_run_follow_from_its_predictions(run):
         assert max(named, key=named.get) == row["prediction"]
 
 
-@pytest.mark.parametrize("run", [run for run in MAIN_RUNS + STRESS_RUNS if "iam" not in run])
+@pytest.mark.parametrize("run", [run for run in ALL_RUNS if "iam" not in run])
 def test_a_confusion_matrix_counts_every_prediction(run):
     metrics = metrics_of(run)
     counts = rows_of(RESULTS / run / "confusion.csv")
     assert len(counts) == len(metrics["classes"]) ** 2
-    assert sum(int(row["count"]) for row in counts) == metrics["examples"]["test"]
+    assert sum(int(row["count"]) for row in counts) == answers_of(metrics)
     right = sum(int(row["count"]) for row in counts if row["target"] == row["prediction"])
-    assert right / metrics["examples"]["test"] == pytest.approx(metrics["test"]["accuracy"])
+    assert right / answers_of(metrics) == pytest.approx(metrics["test"]["accuracy"])
 
 
 @pytest.mark.parametrize("run", STRESS_RUNS)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fake_study import run_folder, run_item, write_study
+from fake_study import run_folder, run_item, write_run, write_study
 from liquidbench.datasets.cache import read_attributes, read_split
 from liquidbench.datasets.synthetic import nmnist, physionet, quickdraw
 from liquidbench.datasets.synthetic.raw_files import write_manifest
@@ -147,9 +147,49 @@ def test_seeds_repeat_runs_and_a_data_set_taken_out_takes_its_jobs_along(project
 def test_the_demo_is_the_whole_study_on_synthetic_data(project):
     result = snakemake(project, "-n", "--configfile", "config/demo.yaml")
     expected = {"synthesise" if rule == "fetch" else rule: count for rule, count in STUDY.items()}
+    # And two models that tell sepsis by the hour.
+    expected["train"] += 2
     assert job_counts(result.stdout) == expected, result.stdout
     trained = runs_planned(result.stdout, "train")
-    assert {protocol for _, protocol, _, _ in trained} == {"demo", "demo-stress"}
+    assert {protocol for _, protocol, _, _ in trained} == {"demo", "demo-stress", "demo-hourly"}
+
+
+def test_further_protocols_share_a_cache_and_stand_in_one_report(project):
+    overlay = configure(
+        project,
+        """
+        seeds: [0, 1]
+        datasets:
+          physionet:
+            source: synthetic
+            prepare: {hospitals: [a, b]}
+            synthetic: {patients: 40, patients_b: 30}
+            models: [lstm-128]
+            further_protocols:
+              - {protocol: hourly, models: [lstm-128, cfc-128]}
+              - {protocol: hourly-a-to-b, models: [lstm-128]}
+        """,
+    )
+    result = snakemake(project, "physionet", "-n", "--configfile", overlay)
+    expected = {"synthesise": 1, "prepare": 1, "train": 8, "physionet": 1}
+    assert job_counts(result.stdout) == expected, result.stdout
+    trained = {run[1:3] for run in runs_planned(result.stdout, "train")}
+    assert trained == {
+        ("paper", "lstm-128"),
+        ("hourly", "lstm-128"),
+        ("hourly", "cfc-128"),
+        ("hourly-a-to-b", "lstm-128"),
+    }
+    # One of them is there: the report says so, and which are missing.
+    items = [run_item("physionet", "paper", "lstm-128", seed) for seed in (0, 1)]
+    for item in items:
+        write_run(project / "results", item, synthetic=True)
+    drawn = snakemake(project, "tables", "--cores", "1", "--configfile", overlay)
+    assert drawn.returncode == 0, drawn.stdout
+    page = (project / "reports/tables/table_clinical.md").read_text(encoding="utf-8")
+    assert page.count("| lstm-128") == 3 and page.count("| cfc-128") == 1
+    assert "missing: physionet/hourly/cfc-128 seed 1" in page
+    assert "hourly" not in (project / "reports/tables/table_2.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Draw Figures 1 to 8, training curves, confusion matrices and stress curves (SVG and PNG)."""
+"""Draw Figures 1 to 8, training curves, confusion matrices, stress curves and alarms (SVG and PNG)."""
 
 import argparse
 
@@ -19,6 +19,9 @@ def main() -> None:
         help='configured runs, a JSON list of {"dataset", "protocol", "model", "seeds"}',
     )
     parser.add_argument(
+        "--paper", help="folder of the paper's printed numbers; without it none are drawn"
+    )
+    parser.add_argument(
         "--layout",
         required=True,
         help='JSON: {"main_protocols": {data set: protocol}, "stress_protocol": name}',
@@ -27,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
     study = read_study(arguments.summary, arguments.layout)
     runs = parse_runs(arguments.runs, "--runs")
-    gallery = write_figures(study, arguments.results, runs, arguments.out)
+    gallery = write_figures(study, arguments.results, runs, arguments.out, arguments.paper)
     print(
         f"{len(gallery.entries)} figures written, {len(gallery.left_out)} left out: "
         f"{arguments.out}/index.md"

@@ -45,9 +45,13 @@ def check(config: Config, schema_path: str | Path) -> None:
         raise _explain(jsonschema.exceptions.best_match(errors))
     _check_matches(config["models"])
     for dataset, settings in config["datasets"].items():
-        _check_names(
-            config, f"datasets.{dataset}", dataset, settings["protocol"], settings["models"]
-        )
+        key = f"datasets.{dataset}"
+        _check_names(config, key, dataset, settings["protocol"], settings["models"])
+        for place, further in enumerate(settings.get("further_protocols", [])):
+            own = f"{key}.further_protocols.{place}"
+            _check_names(config, own, dataset, further["protocol"], further["models"])
+    for run in training_runs(config):
+        _check_sepsis(config, run)
     for dataset in config["stress"]["datasets"]:
         if dataset not in config["datasets"]:
             raise InputError(
@@ -145,6 +149,69 @@ def _check_matches(models: dict[str, dict[str, Any]]) -> None:
             )
 
 
+# What only the sepsis data can be trained with: patients, hours with labels, hospitals.
+_OF_SEPSIS = ("level", "hospitals", "validation_fraction", "threshold")
+
+
+def _check_sepsis(config: Config, run: Run) -> None:
+    """Refuse settings of the sepsis task that contradict each other, or that stand with other data."""
+    settings = run_settings(config, run)
+    training = _training(config, run.dataset, run.protocol, run.model)
+
+    def refuse(name: str, problem: str, remedy: str) -> None:
+        of_protocol = f"protocols.{run.protocol}.{run.dataset}"
+        block = f"datasets.{run.dataset}" if name in settings["overrides"] else of_protocol
+        raise InputError(f"configuration key {block}.training.{name}", problem, remedy)
+
+    if run.dataset != "physionet":
+        for name in _OF_SEPSIS:
+            if name in training:
+                refuse(name, f"{run.dataset} has no such setting", "Take it away")
+        return
+    hourly = training.get("level") == "hour"
+    if "baseline" in settings:
+        for name in ("level", "validation_fraction", "hospitals"):
+            if training.get(name, "patient") != "patient":
+                refuse(
+                    name,
+                    f"is {training[name]}, and the model {run.model} is a baseline, fitted to whole stays",
+                    "Take the model from this protocol's list",
+                )
+        return
+    core = settings["architecture"]["core"]
+    if hourly != (settings["architecture"]["pooling"] == "none"):
+        refuse(
+            "level",
+            f"is {training.get('level', 'patient')}, and pooling is {settings['architecture']['pooling']}",
+            "Take pooling none by the hour, and mean or last by the patient",
+        )
+    if hourly and core.get("bidirectional"):
+        refuse(
+            "level",
+            f"is hour, and the core of the model {run.model} is bidirectional",
+            "Take a model that reads forward alone: no hour may see a later one",
+        )
+    if isinstance(training["threshold"], str) and "validation_fraction" not in training:
+        refuse(
+            "threshold",
+            f"is {training['threshold']}, and there is no validation split to choose it on",
+            "Set validation_fraction, for example to 0.1",
+        )
+    if training["threshold"] == "best_utility" and not hourly:
+        refuse(
+            "threshold",
+            "is best_utility, which exists by the hour alone",
+            "Take best_f1 or a number, or level: hour",
+        )
+    unprepared = set(training.get("hospitals", {}).values()) - set(settings["dataset"]["hospitals"])
+    if unprepared:
+        refuse(
+            "hospitals",
+            f"names {', '.join(sorted(unprepared))}, which is not prepared",
+            "Add it to datasets.physionet.prepare.hospitals",
+        )
+
+
 def _explain(error: jsonschema.ValidationError) -> InputError:
     """One line for a schema violation: the key, what was found and what is allowed."""
     key = ".".join(map(str, error.absolute_path)) or "(top level)"
@@ -171,13 +238,21 @@ def _explain(error: jsonschema.ValidationError) -> InputError:
 
 
 def training_runs(config: Config) -> list[Run]:
-    """The runs of the main study: data set × model × seed, each under its data set's protocol."""
+    """The runs of the main study: data set × model × seed, under its data set's protocol, then the further ones."""
     return [
-        Run(dataset, settings["protocol"], model, seed)
+        Run(dataset, block["protocol"], model, seed)
         for dataset, settings in config["datasets"].items()
-        for model in settings["models"]
+        for block in (settings, *settings.get("further_protocols", []))
+        for model in block["models"]
         for seed in config["seeds"]
     ]
+
+
+def hourly_protocols(config: Config) -> list[str]:
+    """The protocols under which sepsis is told by the hour, and not once for the whole stay, as the paper does."""
+    runs = [run for run in training_runs(config) if run.dataset == "physionet"]
+    hourly = [run for run in runs if run_settings(config, run)["training"].get("level") == "hour"]
+    return list(dict.fromkeys(run.protocol for run in hourly))
 
 
 def stress_runs(config: Config) -> list[Run]:

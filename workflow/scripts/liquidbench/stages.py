@@ -6,6 +6,7 @@ it as provenance. Imports nothing: the Snakefile reads this too.
 
 _SHARED = ("errors.py", "files.py")
 _READING_CACHES = ("datasets/cache.py", "datasets/packing.py", "datasets/splits.py")
+_JUDGING = tuple(f"evaluation/{name}.py" for name in ("clinical", "metrics", "utility"))
 _PARTS = {
     "fetch": tuple(
         f"datasets/{name}.py" for name in ("archives", "download", "mirror", "sources", "transfer")
@@ -27,10 +28,10 @@ _PARTS = {
             )
         ),
     ),
-    "train": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation/metrics.py"),
-    "baseline": (*_READING_CACHES, "models", "training", "evaluation/metrics.py"),
+    "train": ("allocator.py", *_READING_CACHES, "models", "training", *_JUDGING),
+    "baseline": (*_READING_CACHES, "models", "training", *_JUDGING),
     "stress": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation"),
-    "report": ("reporting",),
+    "report": ("reporting", *_JUDGING),
 }
 
 

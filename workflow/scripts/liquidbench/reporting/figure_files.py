@@ -7,6 +7,7 @@ import pandas as pd
 
 from liquidbench.reporting import style
 from liquidbench.reporting.architecture_figures import architecture_figure, read_architecture
+from liquidbench.reporting.clinical_figures import alarms_figure
 from liquidbench.reporting.example_figures import (
     drawings_figure,
     lines_figure,
@@ -14,6 +15,7 @@ from liquidbench.reporting.example_figures import (
     stay_figure,
 )
 from liquidbench.reporting.gallery import Gallery
+from liquidbench.reporting.printed import read_printed
 from liquidbench.reporting.result_figures import (
     any_synthetic,
     confusion_figure,
@@ -36,7 +38,11 @@ CORE = "architecture.core."
 
 
 def write_figures(
-    study: Study, results: str | Path, runs: list[RunKey], out: str | Path
+    study: Study,
+    results: str | Path,
+    runs: list[RunKey],
+    out: str | Path,
+    paper: str | Path | None = None,
 ) -> Gallery:
     """Draw every figure that the files allow into `out`, and its `index.md`.
 
@@ -45,6 +51,7 @@ def write_figures(
         results: the results folder, for `examples.npz` and `architecture.json`.
         runs: the configured runs.
         out: folder of the figures.
+        paper: folder of the printed numbers; None: none are drawn.
 
     Raises:
         InputError: a file is there and damaged.
@@ -58,6 +65,7 @@ def write_figures(
     for dataset in dict.fromkeys(group.dataset for group in groups):
         here = [group for group in groups if group.dataset == dataset]
         _add_results(gallery, study, dataset, here)
+    _add_alarms(gallery, study, groups, paper)
     title = f"Figures{': ' + study.layout.study if study.layout.study else ''}"
     gallery.finish(title, synthetic_warning(study))
     return gallery
@@ -150,6 +158,19 @@ def _add_results(gallery: Gallery, study: Study, dataset: str, groups: list[Grou
         gallery.add(f"stress_{dataset}", *stress_figure(study, tested))
     elif any(group.protocol == study.layout.stress_protocol for group in groups):
         gallery.leave_out(f"stress_{dataset}", "no run with a `stress.csv`")
+
+
+def _add_alarms(
+    gallery: Gallery, study: Study, groups: list[Group], paper: str | Path | None
+) -> None:
+    """Calibration and alarms of the sepsis models, where there are any."""
+    sepsis = [group for group in groups if group.dataset == "physionet"]
+    told = [group for group in sepsis if _has(study.frames["calibration"], group)]
+    if told:
+        printed = read_printed(paper, 2) if paper is not None else None
+        gallery.add("alarms_physionet", *alarms_figure(study, told, printed))
+    elif sepsis:
+        gallery.leave_out("alarms_physionet", "no finished run")
 
 
 def _has(frame: pd.DataFrame, group: Group) -> bool:

@@ -48,6 +48,14 @@ class PrintedTable:
                 return row.row
         return ""
 
+    def pairs(self, first: str, second: str) -> list[tuple[str, float, float]]:
+        """(the paper's row, value of one figure, value of another) of each row that has both as numbers."""
+        wide = self._frame[self._frame["value"].notna()]
+        wide = wide.pivot_table(index="row", columns="figure", values="value", sort=False)
+        if not {first, second} <= set(wide.columns):
+            return []
+        return list(wide[[first, second]].dropna().itertuples(name=None))
+
     def rows_without(self, present: set[tuple[str, str]]) -> list[str]:
         """The paper's rows of which no (data set, model) is among `present`, in its order."""
         rows = {}

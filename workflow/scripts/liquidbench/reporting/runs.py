@@ -160,6 +160,8 @@ def _read_metrics(path: Path, key: RunKey) -> dict[str, Any]:
         _check_numbers(path, part, metrics[part], may_be_null=True)
         if part not in metrics["examples"]:
             raise InputError(f"{path}, key examples.{part}", "missing", REMAKE)
+    if "validation" in metrics:
+        _check_numbers(path, "validation", metrics["validation"], may_be_null=True)
     # A model without a core has no parts, and trees have no count that means anything.
     _check_numbers(path, "parameters", metrics["parameters"], may_be_null=True)
     _check_numbers(path, "costs", metrics.get("costs", {}), may_be_null=True)
@@ -234,7 +236,9 @@ def _read_confusion(path: Path, metrics: dict[str, Any]) -> pd.DataFrame:
     if confusion["count"].isna().any() or (confusion["count"] % 1 != 0).any():
         raise InputError(path, "a count is empty or not whole", REMAKE)
     confusion["count"] = confusion["count"].astype(int)
-    total, examples = int(confusion["count"].sum()), metrics["examples"]["test"]
+    # By the hour, each hour of a test stay is counted.
+    examples = metrics["examples"].get("test_hours", metrics["examples"]["test"])
+    total = int(confusion["count"].sum())
     if total != examples:
         found = f"counts {total} examples, metrics.json says {examples}"
         raise InputError(path, found, REMAKE)

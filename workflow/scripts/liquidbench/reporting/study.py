@@ -51,16 +51,20 @@ NUMBERS = {
     "settings": ["seed"],
     "environment": ["seed"],
     "costs": ["seed", *COLUMNS["costs"][len(RUN_COLUMNS) :]],
+    "clinical": ["seed", "value"],
+    "calibration": ["seed", "bin", "count", "mean_probability", "observed"],
+    "operating_points": ["seed", "recall", "precision", "false_alarms", "stays", "threshold"],
 }
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which protocol is a data set's main one, and which is the stress test's."""
+    """Which protocol is a data set's main one, which is the stress test's, and which tell sepsis by the hour."""
 
     main_protocols: dict[str, str]
     stress_protocol: str
     study: str = ""
+    hourly_protocols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,9 +184,16 @@ class Study:
 
     def is_main(self, group: Group) -> bool:
         """Whether the paper's printed figures of the main experiments are this group's
-        counterpart: every protocol but the stress test's own, unless that is the main one too."""
+        counterpart: every protocol but the stress test's own, unless that is the main one too, and
+        but those that tell sepsis by the hour, which is another task."""
+        if self.is_hourly(group):
+            return False
         main = self.layout.main_protocols.get(group.dataset)
         return group.protocol != self.layout.stress_protocol or group.protocol == main
+
+    def is_hourly(self, group: Group) -> bool:
+        """Whether the group tells sepsis at every hour, and not once for the stay."""
+        return group.dataset == "physionet" and group.protocol in self.layout.hourly_protocols
 
 
 def data_label(sources: list[str], synthetic: bool | None) -> str:
@@ -207,7 +218,7 @@ def read_study(summary: str | Path, layout: str) -> Study:
     Args:
         summary: the folder that the `summarise` command wrote.
         layout: JSON, ``{"main_protocols": {data set: protocol}, "stress_protocol": name}`` and
-            optionally the name of the `study`.
+            optionally the name of the `study` and a list of `hourly_protocols`.
 
     Raises:
         InputError: a file or a column is missing, or the layout is not such an object.
@@ -224,14 +235,18 @@ def read_study(summary: str | Path, layout: str) -> Study:
 def _parse_layout(text: str) -> Layout:
     where, remedy = "--layout", 'Give {"main_protocols": {...}, "stress_protocol": "..."}'
     content = json_object(text, where, remedy)
-    required, optional = {"main_protocols", "stress_protocol"}, {"study"}
+    required, optional = {"main_protocols", "stress_protocol"}, {"study", "hourly_protocols"}
     if not required <= set(content) <= required | optional:
         found = f"found the keys {', '.join(sorted(content))}"
         raise InputError(where, found, remedy)
     main = content["main_protocols"]
     if not isinstance(main, dict) or not all(isinstance(value, str) for value in main.values()):
         raise InputError(where, f"main_protocols is {main!r}", remedy)
-    return Layout(main, str(content["stress_protocol"]), str(content.get("study", "")))
+    hourly = content.get("hourly_protocols", [])
+    if not isinstance(hourly, list) or not all(isinstance(name, str) for name in hourly):
+        raise InputError(where, f"hourly_protocols is {hourly!r}", remedy)
+    stress, title = str(content["stress_protocol"]), str(content.get("study", ""))
+    return Layout(main, stress, title, tuple(hourly))
 
 
 def synthetic_warning(study: Study) -> str:

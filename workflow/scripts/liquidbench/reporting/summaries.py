@@ -13,6 +13,12 @@ from typing import Any
 import pandas as pd
 
 from liquidbench.errors import InputError
+from liquidbench.reporting.clinical_summary import (
+    CALIBRATION_COLUMNS,
+    CLINICAL_COLUMNS,
+    OPERATING_COLUMNS,
+    clinical_rows,
+)
 from liquidbench.reporting.runs import RUN_COLUMNS, STRESS_COLUMNS, Run, RunKey, read_run
 
 HISTORY_COLUMNS = ["epoch", "learning_rate", "train_loss", "test_loss"]
@@ -35,6 +41,9 @@ COLUMNS = {
         *["core_parameters", "core_flops_per_step", "flops_per_example"],
         *["latency_one_example_seconds", "latency_per_example_seconds", "median_epoch_seconds"],
     ],
+    "clinical": CLINICAL_COLUMNS,
+    "calibration": CALIBRATION_COLUMNS,
+    "operating_points": OPERATING_COLUMNS,
 }
 
 _FACTS_OF_METRICS = ("core_implementation", "cache_sha256", "code_sha256")
@@ -74,6 +83,8 @@ def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataF
         histories.append(_with_front(run.history, front))
         if run.confusion is not None:
             confusions.append(_with_front(run.confusion, front))
+        for name, own in clinical_rows(run, Path(results, run.key.directory)).items():
+            rows[name] += own
         if run.stress is not None:
             stresses.append(run.stress.assign(synthetic=run.metrics["synthetic"]))
     frames = {name: pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in COLUMNS}
@@ -152,8 +163,8 @@ def _metric_rows(run: Run) -> Iterator[dict[str, Any]]:
         "source": run.metrics["source"],
         "synthetic": run.metrics["synthetic"],
     }
-    for split in ("train", "test"):
-        for name, value in run.metrics[split].items():
+    for split in ("train", "validation", "test"):
+        for name, value in run.metrics.get(split, {}).items():
             yield {**front, "split": split, "metric": name, "value": value}
     last = run.history.iloc[-1]
     for name in run.history.columns:

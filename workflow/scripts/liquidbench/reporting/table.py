@@ -77,8 +77,13 @@ class Table:
             "some": "SOME ROWS ARE ON SYNTHETIC DATA: ",
             "all": "SYNTHETIC DATA, NOT THE REAL DATA SETS: ",
         }[self.synthetic]
-        number = f"Table {ROMAN[int(self.name) - 1]}" if self.name.isdigit() else "Not in the paper"
+        number = f"Table {ROMAN[int(self.name) - 1]}" if self.is_papers else "Not in the paper"
         return f"{number}. {warning}{self.title}"
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether the paper has this table: numbers of its own to compare with."""
+        return self.name.isdigit()
 
     @property
     def stem(self) -> str:
@@ -161,8 +166,14 @@ def _csv_value(value: float | str | None) -> int | float | str:
 
 
 def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines as a page shows them."""
+    """Headings and lines as a page shows them; a table that the paper does not have has one line a row."""
     names = list(table.figures)
+    if not table.is_papers:
+        lines = []
+        for row in table.rows:
+            cells = [row.figures.get(name) for name in names]
+            lines.append([*row.about, *(cell.measured if cell else NOTHING for cell in cells)])
+        return [*table.about, *table.figures.values()], lines
     if len(names) == 1:
         lines = []
         for row in table.rows:
@@ -193,7 +204,8 @@ def as_markdown(table: Table, level: int = 1) -> str:
     """Heading, table and notes; `level` is the heading's."""
     headings, lines = page_lines(table)
     lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    first_figure = len(table.about) + (1 if len(table.figures) > 1 else 0)
+    labelled = table.is_papers and len(table.figures) > 1
+    first_figure = len(table.about) + labelled
     numeric = table.compared_as != "verdict"
     align = ["right" if numeric and i >= first_figure else "left" for i in range(len(headings))]
     body = tabulate(

@@ -6,6 +6,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from liquidbench.files import write_text
+from liquidbench.reporting.clinical_tables import clinical_table
 from liquidbench.reporting.cost_table import costs_table
 from liquidbench.reporting.printed import read_printed
 from liquidbench.reporting.result_tables import benchmark_table, sepsis_table, stress_table
@@ -29,6 +30,7 @@ PAPERS = {
 # Tables that the paper does not have, by name; they need no printed numbers. Rules name them too (`rules/report.smk`).
 FURTHER: dict[str, Callable[[Study], Table]] = {
     "costs": costs_table,
+    "clinical": clinical_table,
 }
 
 

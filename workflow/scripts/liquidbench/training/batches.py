@@ -19,13 +19,15 @@ class Batch:
 
     Shapes: `steps` (batch, time, *features) float32; `lengths` (batch,) int64, or None if all are equally long;
     `targets` (batch,) int64, or for transcription a list of (characters,) int64; `indices` (batch,) of the
-    examples in their split.
+    examples in their split; `step_targets` (batch, time) uint8 where each step has a label, in the padding that of the
+    sequence's first step.
     """
 
     steps: Tensor
     lengths: Tensor | None
     targets: Tensor | list[Tensor]
     indices: np.ndarray
+    step_targets: Tensor | None = None
 
 
 def make_batch(
@@ -53,6 +55,9 @@ def make_batch(
         lengths=lengths,
         targets=_targets(sequences, indices, device),
         indices=indices,
+        step_targets=None
+        if sequences.step_targets is None
+        else torch.from_numpy(sequences.step_targets[where]).to(device),
     )
 
 

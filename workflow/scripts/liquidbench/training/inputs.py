@@ -23,7 +23,7 @@ from liquidbench.training.clinical import ClinicalScaling
 
 @dataclass(frozen=True)
 class RunData:
-    """What one run trains and tests on."""
+    """What one run trains, validates (if it does) and tests on."""
 
     attributes: CacheAttributes
     train: Sequences
@@ -31,6 +31,7 @@ class RunData:
     transform: Transform
     augment: Transform | None
     scaling: ClinicalScaling | None
+    validation: Sequences | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -50,7 +51,9 @@ def load(cache: str | Path, training: dict[str, Any], seed: int) -> RunData:
 
     Args:
         cache: path of the HDF5 cache.
-        training: the run's training settings (`test_fraction`, `stratify`, `augmentation`, ...).
+        training: the run's training settings (`test_fraction`, `stratify`, `validation_fraction`, `hospitals`,
+            `augmentation`, ...). The validation split comes out of the training part; the scaling is fitted on what
+            remains.
         seed: the run's seed.
 
     Raises:
@@ -58,6 +61,9 @@ def load(cache: str | Path, training: dict[str, Any], seed: int) -> RunData:
     """
     attributes = read_attributes(cache)
     train, test = _splits(cache, attributes, training, seed)
+    validation = None
+    if "validation_fraction" in training:
+        train, validation = _split(train, training["validation_fraction"], training, seed)
     for name, split in (("train", train), ("test", test)):
         if len(split) == 0:
             raise InputError(cache, f"the {name} split is empty", "Prepare more examples")
@@ -67,10 +73,13 @@ def load(cache: str | Path, training: dict[str, Any], seed: int) -> RunData:
         imputation = training.get("imputation", "forward_fill")
         train = replace(train, inputs=scaling.apply(train, imputation))
         test = replace(test, inputs=scaling.apply(test, imputation))
+        if validation is not None:
+            validation = replace(validation, inputs=scaling.apply(validation, imputation))
     augment = None
     if "augmentation" in training:
         augment = Augmentation(**training["augmentation"])
-    return RunData(attributes, train, test, TRANSFORMS[attributes.dataset], augment, scaling)
+    transform = TRANSFORMS[attributes.dataset]
+    return RunData(attributes, train, test, transform, augment, scaling, validation)
 
 
 def _splits(
@@ -81,10 +90,43 @@ def _splits(
     everything = read_split(cache, "all")
     if attributes.dataset == "quickdraw" and training["recognized_only"]:
         everything = everything.subset(np.flatnonzero(everything.recognized))
-    train, test = split_indices(
-        everything.targets, training["test_fraction"], seed, training["stratify"]
-    )
-    return everything.subset(train), everything.subset(test)
+    fraction = training["test_fraction"]
+    if "hospitals" not in training:
+        return _split(everything, fraction, training, seed)
+    # Each hospital is split for itself, in the same way whatever the other part is: so models of either hospital are
+    # tested on the same patients of one.
+    owners = hospitals_of(everything.ids, attributes.settings["hospitals"])
+    parts = {}
+    for part in ("train", "test"):
+        wanted = training["hospitals"][part]
+        own = everything.subset(np.flatnonzero(owners == wanted))
+        if len(own) == 0:
+            problem = f"no patient of hospital {wanted} is there"
+            remedy = "Add it to the hospitals of datasets.physionet.prepare"
+            raise InputError(f"training.hospitals.{part}", problem, remedy)
+        parts[part] = dict(zip(("train", "test"), _split(own, fraction, training, seed)))[part]
+    return parts["train"], parts["test"]
+
+
+def _split(
+    sequences: Sequences, fraction: float, training: dict[str, Any], seed: int
+) -> tuple[Sequences, Sequences]:
+    """The rest, and a random share of the examples."""
+    rest, share = split_indices(sequences.targets, fraction, seed, training["stratify"])
+    return sequences.subset(rest), sequences.subset(share)
+
+
+def hospitals_of(ids: np.ndarray, prepared: list[str]) -> np.ndarray:
+    """Which hospital each patient is of, (patients,) text.
+
+    Args:
+        ids: (patients,) as the cache has them: `<hospital>/<patient>`, or the patient alone where the cache is of one
+            hospital.
+        prepared: the hospitals of the cache.
+    """
+    if len(prepared) == 1:
+        return np.full(len(ids), prepared[0])
+    return np.array([name.split("/")[0] for name in ids])
 
 
 def log_counts(counts: Tensor) -> Tensor:

@@ -58,10 +58,12 @@ def train(
         started = time.monotonic()
         learning_rate = optimizer.param_groups[0]["lr"]
         model.train()
-        losses, correct = [], []
+        losses, correct, answered = [], [], 0
         for batch in training_batches(data, settings, order, device):
             loss, logits = train_step(model, batch, task, optimizer, settings, device)
-            losses.append((loss, len(batch.indices)))
+            answers = task.answers(data.train, batch.indices)
+            losses.append((loss, answers))
+            answered += answers
             if task.metric == "accuracy":
                 correct.append(task.correct(logits, batch))
         said, test = evaluate(model, data.test, data, task, settings, device)
@@ -71,9 +73,7 @@ def train(
             "learning_rate": learning_rate,
             "train_loss": weighted_mean(losses),
             # Read at the epoch's end: reading a figure of every step would make a GPU wait for each.
-            f"train_{task.metric}": int(torch.stack(correct).sum()) / len(data.train)
-            if correct
-            else None,
+            f"train_{task.metric}": int(torch.stack(correct).sum()) / answered if correct else None,
             "test_loss": test["loss"],
             f"test_{task.metric}": test[task.metric],
         }
@@ -129,7 +129,8 @@ def evaluate(
     """Run a split through a model in evaluation mode.
 
     Returns:
-        What the model says of each example, in the split's order (probabilities or texts), and the figures.
+        What the model says of each example, in the split's order (probabilities, of each step if it is asked for
+        them, or texts), and the figures.
     """
     model.eval()
     answers, indices, losses = [], [], []
@@ -137,8 +138,8 @@ def evaluate(
         batch = make_batch(sequences, chosen, data.transform, device)
         with computing_in_precision(settings, device):
             logits = model(batch.steps, None, batch.lengths)
-        answers.append(task.read(logits))
-        losses.append((task.loss(logits, batch), len(chosen)))
+        answers.append(task.read(logits, batch.lengths))
+        losses.append((task.loss(logits, batch), task.answers(sequences, chosen)))
         indices.append(chosen)
     said = in_order(answers, indices)
     return said, {"loss": weighted_mean(losses)} | task.figures(said, sequences)
@@ -160,6 +161,6 @@ def in_order(answers: list[np.ndarray], indices: list[np.ndarray]) -> np.ndarray
 
 
 def weighted_mean(losses: list[tuple[torch.Tensor, int]]) -> float:
-    """The mean loss per example, from (mean of a batch, examples in it)."""
+    """The mean loss per answer, from (mean of a batch, answers in it)."""
     values = torch.stack([loss for loss, _ in losses]).double().cpu().numpy()
     return float(np.average(values, weights=[count for _, count in losses]))

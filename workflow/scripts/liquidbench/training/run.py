@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from liquidbench.allocator import keep_freed_memory
 from liquidbench.errors import InputError
+from liquidbench.evaluation.metrics import Figures
 from liquidbench.files import read_json, sha256_of_code, sha256_of_file, write_json, written_whole
 from liquidbench.models.costs import flops
 from liquidbench.models.matching import solve_match
@@ -26,7 +27,7 @@ from liquidbench.training.loop import Epoch, evaluate, train
 from liquidbench.training.precision import precision_of
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
 from liquidbench.training.run_files import check_cache, write_table
-from liquidbench.training.tasks import Task, task_of
+from liquidbench.training.tasks import BinaryTask, Task, task_of
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,15 @@ def train_run(
     model = SequenceModel(
         request.settings["architecture"], data.input_shape, task.outputs, core_implementation
     )
+    if isinstance(training.get("threshold"), str) and data.validation is None:
+        problem = f"is {training['threshold']!r}, and there is no validation split to choose it on"
+        raise InputError("training.threshold", problem, "Set training.validation_fraction")
+    if training.get("level") == "hour":
+        _refuse_looking_ahead(model, request.settings["architecture"])
     model.to(device)
 
     # What was measured on earlier weights must not stand beside the new ones.
-    for name in ("metrics.json", "stress.csv"):
+    for name in ("metrics.json", "stress.csv", "validation_predictions.csv"):
         (out / name).unlink(missing_ok=True)
     # Before the clock starts: the first pass builds what a core's implementation has to build on this machine.
     sample = make_batch(data.test, np.array([0]), data.transform, device)
@@ -83,6 +89,10 @@ def train_run(
     training_clock = time.monotonic()
     epochs, said, test_figures = train(model, data, task, training, request.seed, device, _announce)
     evaluation_clock = time.monotonic()
+    figures = {}
+    if data.validation is not None:
+        figures["validation"] = _validate(out, model, data, task, training, device)
+        test_figures |= task.figures(said, data.test)
     _, train_figures = evaluate(model, data.train, data, task, training, device)
     finished_clock = time.monotonic()
 
@@ -106,7 +116,7 @@ def train_run(
         },
     )
     example = example_of_median_length(data.test, data.transform, device)
-    figures = {"train": train_figures, "test": test_figures, "costs": flops(model, example)}
+    figures |= {"train": train_figures, "test": test_figures, "costs": flops(model, example)}
     write_json(out / "metrics.json", _metrics(request, data, model) | figures)
 
 
@@ -118,6 +128,44 @@ def _with_match_solved(request: RunRequest, data: inputs.RunData, task: Task) ->
         request.settings, request.model, data.input_shape, other_shape, task.outputs
     )
     return replace(request, settings=settings)
+
+
+def _validate(
+    out: Path,
+    model: SequenceModel,
+    data: inputs.RunData,
+    task: Task,
+    training: dict[str, Any],
+    device: torch.device,
+) -> Figures:
+    """Choose the task's threshold on the validation split, if the settings ask for it; its figures and predictions.
+
+    The test split plays no part in it.
+    """
+    said, figures = evaluate(model, data.validation, data, task, training, device)
+    if isinstance(training["threshold"], str):
+        task.threshold = task.best_threshold(training["threshold"], said, data.validation)
+        figures |= task.figures(said, data.validation)
+    write_table(out / "validation_predictions.csv", task.predictions(said, data.validation))
+    return figures
+
+
+def _refuse_looking_ahead(model: SequenceModel, architecture: dict[str, Any]) -> None:
+    """An hour's answer must not depend on later hours.
+
+    Raises:
+        InputError: the core reads backwards too, the encoder joins steps, or steps are pooled.
+    """
+    problem = None
+    if architecture["core"].get("bidirectional"):
+        problem = "the core is bidirectional"
+    elif not model.encoder.per_step:
+        problem = f"the encoder {architecture['encoder']['name']} joins steps"
+    elif model.pooling != "none":
+        problem = f"pooling is {model.pooling}"
+    if problem:
+        remedy = "Take a core that reads forward, the encoder identity or projection, pooling none"
+        raise InputError("the hour-level task, where no hour sees a later one", problem, remedy)
 
 
 def _write_results(
@@ -149,7 +197,7 @@ def _metrics(request: RunRequest, data: inputs.RunData, model: SequenceModel) ->
         "task": data.attributes.task,
         "source": data.attributes.source,
         "synthetic": data.attributes.synthetic,
-        "examples": {"train": len(data.train), "test": len(data.test)},
+        "examples": _examples(request, data),
         "classes": list(data.attributes.classes),
         "parameters": model.parameter_counts(),
         "settings": request.settings,
@@ -157,6 +205,17 @@ def _metrics(request: RunRequest, data: inputs.RunData, model: SequenceModel) ->
         "cache_sha256": sha256_of_file(request.cache),
         "code_sha256": sha256_of_code(*parts_of("train")),
     }
+
+
+def _examples(request: RunRequest, data: inputs.RunData) -> dict[str, int]:
+    """The size of each split, in examples; where each hour is one to answer for, also in hours."""
+    splits = {"train": data.train, "test": data.test}
+    if data.validation is not None:
+        splits["validation"] = data.validation
+    counts = {name: len(split) for name, split in splits.items()}
+    if request.settings["training"].get("level") == "hour":
+        counts |= {f"{name}_hours": int(split.offsets[-1]) for name, split in splits.items()}
+    return counts
 
 
 def load_run(
@@ -179,6 +238,9 @@ def load_run(
     training = metrics["settings"]["training"]
     data = inputs.load(cache, training, metrics["seed"])
     task = task_of(data.attributes, training)
+    if isinstance(task, BinaryTask):
+        # It may have been chosen on the validation split.
+        task.threshold = metrics["test"]["threshold"]
     model = SequenceModel(
         metrics["settings"]["architecture"], data.input_shape, task.outputs, core_implementation
     )

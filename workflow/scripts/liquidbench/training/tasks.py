@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from liquidbench.datasets.cache import CacheAttributes, Sequences
+from liquidbench.errors import InputError
+from liquidbench.evaluation.clinical import best_f1_threshold
 from liquidbench.evaluation.metrics import (
     Figures,
     binary_metrics,
@@ -16,10 +18,19 @@ from liquidbench.evaluation.metrics import (
     confusion_counts,
     transcription_metrics,
 )
+from liquidbench.evaluation.utility import best_utility_threshold, normalised_utility
 from liquidbench.training.batches import Batch
 
 
-class ClassificationTask:
+class _OneAnswer:
+    """A task that is answered once for each example."""
+
+    def answers(self, sequences: Sequences, indices: np.ndarray) -> int:
+        """How many answers a batch is asked for: what its loss is a mean over."""
+        return len(indices)
+
+
+class ClassificationTask(_OneAnswer):
     """One of several classes: cross-entropy."""
 
     metric = "accuracy"
@@ -33,7 +44,7 @@ class ClassificationTask:
         """Mean cross-entropy of (batch, classes) logits."""
         return functional.cross_entropy(logits, batch.targets)
 
-    def read(self, logits: Tensor) -> np.ndarray:
+    def read(self, logits: Tensor, lengths: Tensor | None = None) -> np.ndarray:
         """(batch, classes) probabilities, float64."""
         return functional.softmax(logits.double(), dim=1).cpu().numpy()
 
@@ -63,15 +74,15 @@ class ClassificationTask:
         counts = confusion_counts(
             sequences.targets, probabilities.argmax(axis=1), len(self.classes)
         )
-        return _long(counts, self.classes)
+        return as_long(counts, self.classes)
 
 
-class BinaryTask:
+class BinaryTask(_OneAnswer):
     """Yes or no, from one logit: binary cross-entropy without class weights.
 
     Args:
         classes: names of the classes 0 and 1.
-        threshold: the probability from which on the answer is yes.
+        threshold: the probability from which on the answer is yes. It may be set anew once a better one is known.
     """
 
     metric = "accuracy"
@@ -87,7 +98,7 @@ class BinaryTask:
         targets = batch.targets.to(logits.dtype)
         return functional.binary_cross_entropy_with_logits(logits.squeeze(1), targets)
 
-    def read(self, logits: Tensor) -> np.ndarray:
+    def read(self, logits: Tensor, lengths: Tensor | None = None) -> np.ndarray:
         """(batch,) probabilities of class 1, float64."""
         return torch.sigmoid(logits.double()).squeeze(1).cpu().numpy()
 
@@ -114,10 +125,112 @@ class BinaryTask:
     def confusion(self, probabilities: np.ndarray, sequences: Sequences) -> pd.DataFrame:
         """A row per pair of classes: target, prediction, count."""
         counts = confusion_counts(sequences.targets, probabilities >= self.threshold, 2)
-        return _long(counts, self.classes)
+        return as_long(counts, self.classes)
+
+    def best_threshold(self, rule: str, probabilities: np.ndarray, sequences: Sequences) -> float:
+        """The threshold that a rule chooses on a validation split.
+
+        Args:
+            rule: `best_f1`.
+            probabilities: what the model says of the split.
+            sequences: the split.
+
+        Raises:
+            InputError: another rule, or a split without sepsis.
+        """
+        return self._best(rule, sequences.targets, probabilities)
+
+    def _best(self, rule: str, targets: np.ndarray, probabilities: np.ndarray) -> float:
+        place = "training.threshold"
+        if not targets.any():
+            problem = f"{rule} cannot be chosen: the validation split has no sepsis"
+            raise InputError(place, problem, "Raise training.validation_fraction")
+        if rule != "best_f1":
+            problem = f"is {rule!r}, which this task does not have"
+            raise InputError(place, problem, "Choose a number or best_f1")
+        return best_f1_threshold(targets, probabilities)
 
 
-class TranscriptionTask:
+class HourlyTask(BinaryTask):
+    """Yes or no at each hour of a stay: binary cross-entropy over the valid hours, each with the same weight.
+
+    The label is the Challenge's: 1 from six hours before the onset on.
+    What the model says of a split is (examples,) of arrays, (hours of the stay,) float64.
+    """
+
+    def answers(self, sequences: Sequences, indices: np.ndarray) -> int:
+        """The number of hours in a batch."""
+        return int((sequences.offsets[indices + 1] - sequences.offsets[indices]).sum())
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean binary cross-entropy over the valid hours of (batch, time, 1) logits."""
+        kept = _valid(batch)
+        targets = batch.step_targets.to(logits.dtype)
+        losses = functional.binary_cross_entropy_with_logits(
+            logits.squeeze(2), targets, reduction="none"
+        )
+        # Not by a boolean index, whose size a GPU would have to tell first.
+        return (losses * kept).sum() / kept.sum()
+
+    def read(self, logits: Tensor, lengths: Tensor | None = None) -> np.ndarray:
+        """(batch,) arrays of probabilities of class 1, (hours of the stay,) float64."""
+        probabilities = torch.sigmoid(logits.double()).squeeze(2).cpu().numpy()
+        hours = [probabilities.shape[1]] * len(probabilities)
+        if lengths is not None:
+            hours = lengths.tolist()
+        said = np.empty(len(probabilities), dtype=object)
+        for place, (row, count) in enumerate(zip(probabilities, hours, strict=True)):
+            said[place] = row[:count]
+        return said
+
+    def correct(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The number of right hours in a batch, on the device."""
+        answers = torch.sigmoid(logits.squeeze(2)) >= self.threshold
+        return ((answers == batch.step_targets.bool()) & _valid(batch)).sum()
+
+    def figures(self, probabilities: np.ndarray, sequences: Sequences) -> Figures:
+        """Metrics over all hours, and the Challenge's utility at the threshold."""
+        flat, labels = np.concatenate(probabilities), sequences.step_targets
+        return binary_metrics(labels, flat, self.threshold) | {
+            "utility": normalised_utility(labels, flat >= self.threshold, sequences.offsets)
+        }
+
+    def predictions(self, probabilities: np.ndarray, sequences: Sequences) -> pd.DataFrame:
+        """A row per hour, counted from 0 in each stay."""
+        flat = np.concatenate(probabilities)
+        starts = np.repeat(sequences.offsets[:-1], sequences.lengths)
+        return pd.DataFrame(
+            {
+                "id": np.repeat(sequences.ids, sequences.lengths),
+                "hour": np.arange(len(flat)) - starts,
+                "target": sequences.step_targets,
+                "prediction": (flat >= self.threshold).astype(int),
+                "probability": flat,
+            }
+        )
+
+    def confusion(self, probabilities: np.ndarray, sequences: Sequences) -> pd.DataFrame:
+        """A row per pair of classes: target, prediction, count of hours."""
+        alarms = np.concatenate(probabilities) >= self.threshold
+        return as_long(confusion_counts(sequences.step_targets, alarms, 2), self.classes)
+
+    def best_threshold(self, rule: str, probabilities: np.ndarray, sequences: Sequences) -> float:
+        """As a binary task's, over hours; also the rule `best_utility`."""
+        flat = np.concatenate(probabilities)
+        if rule == "best_utility" and sequences.step_targets.any():
+            return best_utility_threshold(sequences.step_targets, flat, sequences.offsets)
+        return self._best(rule, sequences.step_targets, flat)
+
+
+def _valid(batch: Batch) -> Tensor:
+    """(batch, time) bool, False in the padding."""
+    time = batch.step_targets.shape[1]
+    if batch.lengths is None:
+        return torch.ones_like(batch.step_targets, dtype=torch.bool)
+    return torch.arange(time, device=batch.lengths.device) < batch.lengths.unsqueeze(1)
+
+
+class TranscriptionTask(_OneAnswer):
     """A character string, by connectionist temporal classification (Graves et al., 2006). Code 0 is the blank.
 
     Args:
@@ -149,7 +262,7 @@ class TranscriptionTask:
             zero_infinity=True,
         )
 
-    def read(self, logits: Tensor) -> np.ndarray:
+    def read(self, logits: Tensor, lengths: Tensor | None = None) -> np.ndarray:
         """(batch,) texts, read greedily."""
         return np.array(
             [decode_greedily(path, self.alphabet) for path in logits.argmax(dim=2).cpu().numpy()],
@@ -182,15 +295,21 @@ Task = ClassificationTask | BinaryTask | TranscriptionTask
 
 
 def task_of(attributes: CacheAttributes, training: dict[str, Any]) -> Task:
-    """The task that a cache was made for."""
+    """The task that a cache was made for, of each stay or of each hour as the settings say.
+
+    A threshold that is yet to be chosen is 0.5 until then.
+    """
     if attributes.task == "transcription":
         return TranscriptionTask(attributes.classes)
     if attributes.task == "binary":
-        return BinaryTask(attributes.classes, training["threshold"])
+        threshold = training["threshold"]
+        kind = HourlyTask if training.get("level") == "hour" else BinaryTask
+        return kind(attributes.classes, 0.5 if isinstance(threshold, str) else threshold)
     return ClassificationTask(attributes.classes)
 
 
-def _long(counts: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
+def as_long(counts: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Counts, (classes, classes), as a row per pair: target, prediction, count."""
     table = pd.DataFrame(counts, index=list(classes), columns=list(classes))
     table = table.rename_axis(index="target", columns="prediction").stack()
     return table.rename("count").reset_index()
