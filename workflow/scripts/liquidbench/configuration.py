@@ -1,6 +1,6 @@
 """The configuration: checked against its schema, and turned into the runs that it asks for.
 
-Used by the Snakefile and by tests. Imports yaml and jsonschema, nothing heavy: a dry run must stay fast.
+Used by the Snakefile and by tests. Imports yaml, jsonschema and numpy, nothing heavier: a dry run must stay fast.
 """
 
 import copy
@@ -12,6 +12,7 @@ import jsonschema
 import yaml
 
 from liquidbench.errors import InputError
+from liquidbench.evaluation.corruptions import CORRUPTIONS, applying_to
 
 Config = dict[str, Any]
 
@@ -46,15 +47,40 @@ def check(config: Config, schema_path: str | Path) -> None:
         _check_names(
             config, f"datasets.{dataset}", dataset, settings["protocol"], settings["models"]
         )
-    for dataset in config["stress"]["datasets"]:
+    stress = config["stress"]
+    if stress["protocol"] not in config["protocols"]:
+        raise InputError(
+            "configuration key stress.protocol",
+            f"no protocol {stress['protocol']!r}",
+            f"Choose one of {', '.join(sorted(config['protocols']))}, or add it to config/protocols.yaml",
+        )
+    for dataset in stress["datasets"]:
         if dataset not in config["datasets"]:
             raise InputError(
                 "configuration key stress.datasets",
                 f"{dataset} is not among the configured data sets",
                 f"Add a block datasets.{dataset} or take it from the list",
             )
-        stress = config["stress"]
-        _check_names(config, "stress", dataset, stress["protocol"], stress["models"])
+        _check_names(config, "stress", dataset, *_stressed(config, dataset))
+    _check_corruptions(stress)
+
+
+def _check_corruptions(stress: Config) -> None:
+    """Refuse a corruption that does not exist, or that none of the stressed data sets can have."""
+    for name in stress["corruptions"]:
+        if name not in CORRUPTIONS:
+            raise InputError(
+                "configuration key stress.corruptions",
+                f"no corruption {name!r}",
+                f"Choose among {', '.join(CORRUPTIONS)}",
+            )
+        datasets = CORRUPTIONS[name].datasets
+        if stress["datasets"] and not set(datasets) & set(stress["datasets"]):
+            raise InputError(
+                "configuration key stress.corruptions",
+                f"{name} applies to none of {', '.join(stress['datasets'])}",
+                f"Take it from the list, or stress {' or '.join(datasets)}",
+            )
 
 
 def _check_names(config: Config, key: str, dataset: str, protocol: str, models: list[str]) -> None:
@@ -120,14 +146,29 @@ def training_runs(config: Config) -> list[Run]:
 
 
 def stress_runs(config: Config) -> list[Run]:
-    """The runs of the stress test's own models."""
-    stress = config["stress"]
+    """The runs that are put to the stress test."""
     return [
-        Run(dataset, stress["protocol"], model, seed)
-        for dataset in stress["datasets"]
-        for model in stress["models"]
+        Run(dataset, protocol, model, seed)
+        for dataset in config["stress"]["datasets"]
+        if stress_settings(config, dataset)["corruptions"]
+        for protocol, models in [_stressed(config, dataset)]
+        for model in models
         for seed in config["seeds"]
     ]
+
+
+def stress_settings(config: Config, dataset: str) -> dict[str, Any]:
+    """What a stress test of a data set must know: rates, draws, seed, and the corruptions that apply to it."""
+    settings = {key: config["stress"][key] for key in ("rates", "draws", "mask_seed")}
+    return settings | {"corruptions": applying_to(dataset, config["stress"]["corruptions"])}
+
+
+def _stressed(config: Config, dataset: str) -> tuple[str, list[str]]:
+    """Protocol and models of a data set's stress test: its own ones, or those of the main study."""
+    stress, main = config["stress"], config["datasets"][dataset]
+    if dataset in config["protocols"].get(stress["protocol"], {}):
+        return stress["protocol"], stress["models"]
+    return main["protocol"], main["models"]
 
 
 def all_runs(config: Config) -> list[Run]:
@@ -173,7 +214,7 @@ def run_settings(config: Config, run: Run) -> dict[str, Any]:
     protocol = config["protocols"][run.protocol][run.dataset]
     model = config["models"][run.model]
     core = {"name": model["core"], **protocol["cores"].get(model["core"], {})}
-    core |= {key: value for key, value in model.items() if key != "core"}
+    core |= {key: value for key, value in model.items() if key not in ("core", "elapsed")}
     core = {key: value for key, value in core.items() if value is not None}
     settings = {
         "dataset": dataset["prepare"],
@@ -186,6 +227,8 @@ def run_settings(config: Config, run: Run) -> dict[str, Any]:
         "training": protocol["training"] | dataset.get("training", {}),
         "overrides": dataset.get("training", {}),
     }
+    if model.get("elapsed", "none") != "none":
+        settings["architecture"]["elapsed"] = model["elapsed"]
     return copy.deepcopy(settings)
 
 

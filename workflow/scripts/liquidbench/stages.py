@@ -5,7 +5,12 @@ it as provenance. Imports nothing: the Snakefile reads this too.
 """
 
 _SHARED = ("errors.py", "files.py")
-_READING_CACHES = ("datasets/cache.py", "datasets/packing.py", "datasets/splits.py")
+_READING_CACHES = (
+    "datasets/cache.py",
+    "datasets/observations.py",
+    "datasets/packing.py",
+    "datasets/splits.py",
+)
 _PARTS = {
     "fetch": tuple(
         f"datasets/{name}.py" for name in ("archives", "download", "mirror", "sources", "transfer")
@@ -20,6 +25,7 @@ _PARTS = {
                 "cache",
                 "examples",
                 "manifest",
+                "observations",
                 "packing",
                 "preparation",
                 "splits",
@@ -27,7 +33,7 @@ _PARTS = {
             )
         ),
     ),
-    "train": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation/metrics.py"),
+    "train": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation"),
     "stress": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation"),
     "report": ("reporting",),
 }

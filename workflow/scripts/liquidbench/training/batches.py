@@ -17,12 +17,14 @@ Transform = Callable[[Tensor], Tensor]
 class Batch:
     """Examples padded with zeros to the longest among them.
 
-    Shapes: `steps` (batch, time, *features) float32; `lengths` (batch,) int64, or None if all are equally long;
+    Shapes: `steps` (batch, time, *features) float32; `elapsed` (batch, time) float32, the time since the previous step,
+    1 in the padding, or None if it is 1 everywhere; `lengths` (batch,) int64, or None if all are equally long;
     `targets` (batch,) int64, or for transcription a list of (characters,) int64; `indices` (batch,) of the
     examples in their split.
     """
 
     steps: Tensor
+    elapsed: Tensor | None
     lengths: Tensor | None
     targets: Tensor | list[Tensor]
     indices: np.ndarray
@@ -50,6 +52,7 @@ def make_batch(
         lengths = torch.from_numpy(valid.sum(axis=1)).to(device)
     return Batch(
         steps=steps,
+        elapsed=_elapsed(sequences.elapsed[where], valid, device),
         lengths=lengths,
         targets=_targets(sequences, indices, device),
         indices=indices,
@@ -76,6 +79,13 @@ def places(sequences: Sequences, indices: np.ndarray) -> tuple[np.ndarray, np.nd
         return where, None
     valid = time < lengths[:, None]
     return np.where(valid, where, starts[:, None]), valid
+
+
+def _elapsed(elapsed: np.ndarray, valid: np.ndarray | None, device: torch.device) -> Tensor | None:
+    """Elapsed times of a batch; None where all are 1, which every core counts by itself and to the bit."""
+    if valid is not None:
+        elapsed = np.where(valid, elapsed, np.float32(1.0))
+    return None if (elapsed == 1.0).all() else torch.from_numpy(elapsed).to(device)
 
 
 def zeroed(steps: Tensor, kept: Tensor) -> Tensor:

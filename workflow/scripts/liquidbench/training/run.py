@@ -71,7 +71,7 @@ def train_run(
     model.to(device)
 
     # What was measured on earlier weights must not stand beside the new ones.
-    for name in ("metrics.json", "stress.csv"):
+    for name in ("metrics.json", "stress.csv", "stress_answers.npz"):
         (out / name).unlink(missing_ok=True)
     training_clock = time.monotonic()
     epochs, said, test_figures = train(model, data, task, training, request.seed, device, _announce)
@@ -81,7 +81,9 @@ def train_run(
 
     _write_results(out, model, data, task, epochs, said)
     sample = make_batch(data.test, np.array([0]), data.transform, device)
-    write_json(out / "architecture.json", describe(model, sample.steps, sample.lengths))
+    write_json(
+        out / "architecture.json", describe(model, sample.steps, sample.lengths, sample.elapsed)
+    )
     seconds = {
         "total": finished_clock - clock,
         "training": evaluation_clock - training_clock,
