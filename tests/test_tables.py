@@ -420,7 +420,8 @@ def test_all_files_are_written_and_well_formed(tmp_path):
     study = study_of(tmp_path, items)
     tables = build_tables(study, PAPER)
     write_tables(study, tables, tmp_path / "tables")
-    names = {f"table_{n}.{suffix}" for n in range(1, 7) for suffix in ("csv", "md", "tex")}
+    names = {f"{table.stem}.{suffix}" for table in tables for suffix in ("csv", "md", "tex")}
+    assert {f"table_{number}" for number in range(1, 7)} < {table.stem for table in tables}
     assert {path.name for path in (tmp_path / "tables").iterdir()} == names | {"index.md"}
     for table in tables:
         latex = as_latex(table)

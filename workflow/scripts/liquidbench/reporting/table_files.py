@@ -7,12 +7,13 @@ from tabulate import tabulate
 
 from liquidbench.files import write_text
 from liquidbench.reporting.printed import read_printed
-from liquidbench.reporting.result_tables import benchmark_table, sepsis_table, stress_table
+from liquidbench.reporting.result_tables import benchmark_table, sepsis_table
 from liquidbench.reporting.setting_tables import (
     environment_table,
     parameters_table,
     settings_table,
 )
+from liquidbench.reporting.stress_tables import stress_area_table, stress_table
 from liquidbench.reporting.study import Study, synthetic_warning
 from liquidbench.reporting.table import Table, as_csv, as_latex, as_markdown
 
@@ -26,7 +27,9 @@ PAPERS = {
     6: parameters_table,
 }
 # Tables that the paper does not have, by name; they need no printed numbers. Rules name them too (`rules/report.smk`).
-FURTHER: dict[str, Callable[[Study], Table]] = {}
+FURTHER: dict[str, Callable[[Study], Table]] = {
+    "stress_area": stress_area_table,
+}
 
 
 def build_tables(study: Study, paper: str | Path) -> list[Table]:

@@ -17,17 +17,17 @@ Transform = Callable[[Tensor], Tensor]
 class Batch:
     """Examples padded with zeros to the longest among them.
 
-    Shapes: `steps` (batch, time, *features) float32; `elapsed` (batch, time) float32, the time since the previous step,
-    1 in the padding, or None if it is 1 everywhere; `lengths` (batch,) int64, or None if all are equally long;
+    Shapes: `steps` (batch, time, *features) float32; `lengths` (batch,) int64, or None if all are equally long;
     `targets` (batch,) int64, or for transcription a list of (characters,) int64; `indices` (batch,) of the
-    examples in their split.
+    examples in their split; `elapsed` (batch, time) float32, the time since the previous step, 1 in the padding, or
+    None if it is 1 everywhere.
     """
 
     steps: Tensor
-    elapsed: Tensor | None
     lengths: Tensor | None
     targets: Tensor | list[Tensor]
     indices: np.ndarray
+    elapsed: Tensor | None = None
 
 
 def make_batch(
@@ -52,10 +52,10 @@ def make_batch(
         lengths = torch.from_numpy(valid.sum(axis=1)).to(device)
     return Batch(
         steps=steps,
-        elapsed=_elapsed(sequences.elapsed[where], valid, device),
         lengths=lengths,
         targets=_targets(sequences, indices, device),
         indices=indices,
+        elapsed=_elapsed(sequences.elapsed[where], valid, device),
     )
 
 

@@ -140,13 +140,13 @@ def answers_under(
             kept_steps(name, recorded, rate, draw, mask_seed, stride) for rate, draw in conditions
         ]
         if not loss.removes:
-            reader = _zeroing
+            reader = zeroing
         elif model.encoder.per_step and dataset not in MENDED:
-            reader = _selecting
+            reader = selecting
         else:
             reader = None
         if reader is not None:
-            yield from _in_one_pass(model, data, task, training, device, masks, reader)
+            yield from answers_in_one_pass(model, data, task, training, device, masks, reader)
             return
         splits = (without_steps(recorded, mask, dataset, data.elapsed_unit) for mask in masks)
     else:
@@ -159,7 +159,7 @@ def answers_under(
 
 
 @torch.inference_mode()
-def _in_one_pass(
+def answers_in_one_pass(
     model: SequenceModel,
     data: RunData,
     task: Task,
@@ -179,7 +179,7 @@ def _in_one_pass(
     return [in_order(answers, indices) for answers in said]
 
 
-def _zeroing(
+def zeroing(
     encoder: nn.Module, data: RunData, masks: list[np.ndarray], device: torch.device
 ) -> Callable[[np.ndarray], Iterator[Read]]:
     """A function from the indices of a batch to what is read of it under each mask, with some of the steps zeroed.
@@ -204,10 +204,10 @@ def _zeroing(
     return read
 
 
-def _selecting(
+def selecting(
     encoder: nn.Module, data: RunData, masks: list[np.ndarray], device: torch.device
 ) -> Callable[[np.ndarray], Iterator[Read]]:
-    """As `_zeroing`, with steps removed whose removal changes nothing in those kept: they too are encoded once."""
+    """As `zeroing`, with steps removed whose removal changes nothing in those kept: they too are encoded once."""
     # Without values: what is wanted is lengths and elapsed times.
     bare = replace(data.test, inputs=np.empty((len(data.test.inputs), 0), dtype=np.float32))
     dataset, unit = data.attributes.dataset, data.elapsed_unit
