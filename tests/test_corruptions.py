@@ -244,6 +244,17 @@ def test_hours_since_an_observation_know_nothing_of_lost_values():
     assert lost.time_since_observation.tolist() == [0, 0.5, 1.5, 2.0, 2.5]
 
 
+def test_hours_since_an_observation_know_nothing_of_removed_hours():
+    stays = sequences("physionet", [5])
+    stays.inputs[:, :34] = nan
+    stays.inputs[[0, 2], 3] = 1.0
+    stays.elapsed[:] = 1
+    kept = np.array([1, 1, 0, 1, 1], dtype=bool)
+    # The observation of hour 2 is gone: hours 3 and 4 look back to hour 0.
+    got = without_steps(stays, kept, "physionet", 1.0)
+    assert got.time_since_observation.tolist() == [0, 1, 3, 4]
+
+
 # Steps that leave a sequence.
 
 
