@@ -1,4 +1,4 @@
-# Accuracy of the stress test's models when steps are zeroed at inference.
+# What models still know when steps or values are lost at inference.
 
 
 rule stress:
@@ -7,7 +7,8 @@ rule stress:
         weights=f"{RUN_DIRECTORY}/weights.safetensors",
         metrics=f"{RUN_DIRECTORY}/metrics.json",
     output:
-        f"{RUN_DIRECTORY}/stress.csv",
+        table=f"{RUN_DIRECTORY}/stress.csv",
+        answers=f"{RUN_DIRECTORY}/stress_answers.npz",
     log:
         f"{RESULTS}/logs/stress/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}.log",
     benchmark:
@@ -26,9 +27,7 @@ rule stress:
         runtime=120,
     params:
         script=script("stress.py"),
-        settings=as_json(
-            {key: config["stress"][key] for key in ("corruptions", "rates", "draws", "mask_seed")}
-        ),
+        settings=lambda wildcards: as_json(configuration.stress_settings(config, wildcards.dataset)),
         run=lambda wildcards, input: os.path.dirname(input.weights),
         code=code_of("stress.py", "stress"),
     shell:
@@ -36,4 +35,4 @@ rule stress:
         " --settings {params.settings:q} --device {resources.device} --threads {threads}"
         " --jobs-per-gpu {resources.jobs_per_gpu}"
         " --core-implementation {resources.core_implementation}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        " --out {output.table:q} 2>&1 | tee {log:q}"

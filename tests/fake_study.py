@@ -208,15 +208,22 @@ def _write_alarms(folder: Path, test: dict) -> None:
     write_csv(folder / "predictions.csv", ["id", "target", "prediction", "probability"], rows)
 
 
-def write_stress(folder: Path, item: dict, accuracies: dict[float, list[float]]) -> None:
-    """Write stress.csv: rate to the accuracies of its draws, out of 100 examples."""
+def write_stress(
+    folder: Path,
+    item: dict,
+    values: dict[float, list[float]],
+    metric: str = "accuracy",
+    corruptions: tuple[str, ...] = ("zero_steps",),
+) -> None:
+    """Write stress.csv: for each corruption, rate to the values of its draws, out of 100 examples."""
     rows = [
-        [*item.values(), "zero_steps", rate, draw, 7, 100, round(accuracy * 100), accuracy]
-        for rate, draws in accuracies.items()
-        for draw, accuracy in enumerate(draws)
+        [*item.values(), corruption, rate, draw, 7, 100, metric, value]
+        for corruption in corruptions
+        for rate, draws in values.items()
+        for draw, value in enumerate(draws)
     ]
-    headings = [*item, "corruption", "rate", "draw", "mask_seed", "examples", "correct"]
-    write_csv(folder / "stress.csv", [*headings, "accuracy"], rows)
+    headings = [*item, "corruption", "rate", "draw", "mask_seed", "examples", "metric", "value"]
+    write_csv(folder / "stress.csv", headings, rows)
 
 
 def _write_architecture(folder: Path, dataset: str, core: dict) -> None:

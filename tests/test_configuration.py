@@ -140,8 +140,8 @@ def test_a_value_of_the_wrong_type_or_out_of_range_is_named_with_what_is_allowed
         ("datasets.quickdraw.prepare.categories", ["apple", "../x"], 1, "does not match"),
         ("datasets.physionet.prepare.hospitals", ["a", "c"], 1, "'a', 'b'"),
         ("stress.rates", [0.0, 1.5], 1, "maximum of 1"),
-        ("stress.corruptions", ["blur"], 0, "zero_steps"),
-        ("stress.datasets", ["nmnist", "iam"], 1, "'nmnist', 'quickdraw'"),
+        ("stress.corruptions", [3], 0, "'string'"),
+        ("stress.datasets", ["nmnist", "mnist"], 1, "'nmnist', 'quickdraw'"),
         ("protocols.released.nmnist.encoder.channels", [32, 0], 1, "minimum of 1"),
     ],
 )
@@ -205,7 +205,16 @@ def test_a_wrong_schedule_is_told_what_is_wrong_with_it(study, schedule, told):
             "'released' for physionet",
             "demo, demo-hourly, hourly,",
         ),
-        ("stress.protocol", "compact", None, "'compact' for nmnist", "stress"),
+        ("stress.protocol", "stres", None, "no protocol 'stres'", "stress"),
+        ("stress.corruptions", ["blur"], None, "no corruption 'blur'", "zero_steps, zero_bursts"),
+        # It exists, but for another data set than those that are stressed.
+        (
+            "stress.datasets",
+            ["nmnist", "quickdraw", "iam"],
+            "stress.corruptions",
+            "drop_hours applies to none of nmnist, quickdraw, iam",
+            "physionet",
+        ),
         # The protocol has no settings for a model's core.
         (
             "protocols.released.nmnist.cores",
@@ -249,11 +258,13 @@ STRESS = [
     Run("quickdraw", "stress", "lstm", 0),
     Run("quickdraw", "stress", "cfc", 0),
 ]
+# The stress protocol has no lines and no stays: the main study's models are tested.
+STRESSED_MAIN = TRAININGS[4:]
 
 
 def test_the_runs_of_the_default_study(study):
     assert configuration.training_runs(study) == TRAININGS
-    assert configuration.stress_runs(study) == STRESS
+    assert configuration.stress_runs(study) == STRESS + STRESSED_MAIN
     assert configuration.all_runs(study) == TRAININGS + STRESS
 
 
@@ -267,7 +278,43 @@ def test_every_run_is_repeated_for_every_seed(study):
 def test_a_stress_test_of_the_study_s_own_runs_trains_nothing_twice(study):
     config = changed(study, "stress.protocol", "released")
     assert configuration.all_runs(config) == TRAININGS
-    assert configuration.stress_runs(config) == TRAININGS[:4]
+    assert configuration.stress_runs(config) == TRAININGS
+
+
+def test_a_data_set_is_stressed_by_the_corruptions_that_apply_to_it(study):
+    config = changed(study, "stress.corruptions", ["remove_steps", "drop_hours"])
+    told = {
+        name: configuration.stress_settings(config, name)["corruptions"]
+        for name in study["datasets"]
+    }
+    assert told["nmnist"] == told["quickdraw"] == told["iam"] == ["remove_steps"]
+    assert told["physionet"] == ["drop_hours"]
+    # Nothing that could be done to lines: no stress test of them.
+    config = changed(study, "stress.corruptions", ["drop_hours", "drop_strokes", "drop_events"])
+    assert {run.dataset for run in configuration.stress_runs(config)} == {
+        "nmnist",
+        "quickdraw",
+        "physionet",
+    }
+
+
+@pytest.mark.parametrize(("core", "elapsed"), [("lstm", "feature"), ("cfc", "core")])
+def test_elapsed_times_are_the_model_s_and_no_option_of_its_core(study, core, elapsed):
+    config = changed(study, "models.timed", {"core": core, "units": 8, "elapsed": elapsed})
+    config = changed(config, "models.untimed", {"core": core, "units": 8, "elapsed": "none"})
+    configuration.check(config, SCHEMA)
+    timed, untimed, plain = (
+        configuration.run_settings(config, Run("physionet", "paper", name, 0))["architecture"]
+        for name in ("timed", "untimed", f"{core}-128")
+    )
+    assert timed == untimed | {"elapsed": elapsed}
+    assert set(untimed) == set(plain) and untimed["core"] == plain["core"] | {"units": 8}
+
+
+def test_a_core_without_a_notion_of_time_is_refused_elapsed_times(study):
+    error = refusal(study, "models.lstm.elapsed", "core")
+    assert error.where == "configuration key models.lstm.elapsed"
+    assert "'none', 'feature'" in error.problem
 
 
 HOURLY = [{"protocol": "hourly", "models": ["lstm-128", "cfc-128"]}]

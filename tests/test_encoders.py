@@ -309,6 +309,7 @@ class RecordingCore(torch.nn.Module):
     """Keeps what it was given; its states are the features."""
 
     readout = torch.nn.Identity()
+    takes_elapsed = True
 
     def forward(self, features, elapsed, lengths):
         self.elapsed, self.lengths = elapsed, lengths
@@ -319,17 +320,19 @@ class RecordingCore(torch.nn.Module):
 def test_a_core_is_told_the_time_and_the_lengths_of_the_encoder_s_steps():
     architecture = {
         "encoder": {"name": "resnet6", "channels": [2, 2, 2, 4]},
-        "core": {"name": "lstm", "units": 4},
+        "core": {"name": "cfc", "units": 4},
         "pooling": "none",
         "head": {"name": "linear"},
+        "elapsed": "core",
     }
     model = SequenceModel(architecture, (8,), 3)
     model.core = RecordingCore()
+    model.head = torch.nn.Linear(4, 3)
     elapsed = torch.arange(24.0).view(2, 12)
     logits = model(torch.rand(2, 12, 8), elapsed, torch.tensor([12, 8]))
     assert logits.shape == (2, 3, 3)
-    # Columns 0 to 3, 4 to 7, 8 to 11 of each line.
-    assert model.core.elapsed.tolist() == [[6.0, 22.0, 38.0], [54.0, 70.0, 86.0]]
+    # Columns 0 to 3, 4 to 7, 8 to 11 of each line, in units of a group of four.
+    assert model.core.elapsed.tolist() == [[1.5, 5.5, 9.5], [13.5, 17.5, 21.5]]
     assert model.core.lengths.tolist() == [3, 2]
 
 

@@ -29,10 +29,10 @@ from liquidbench.reporting.gallery import Gallery
 from liquidbench.reporting.result_figures import (
     confusion_figure,
     confusion_matrix,
-    stress_figure,
     training_figure,
 )
 from liquidbench.reporting.runs import RunKey
+from liquidbench.reporting.stress_figures import stress_figure
 from liquidbench.reporting.study import read_study
 from liquidbench.reporting.summaries import summarise, write_summaries
 

@@ -52,7 +52,11 @@ def a_run(encoder: str, pooling: str = "mean") -> tuple[SequenceModel, RunData, 
 
 
 def masks_of(data: RunData) -> list[np.ndarray]:
-    return [kept_steps("zero_steps", data.test.lengths, rate, 0, 0) for rate in (0.0, 0.4, 1.0)]
+    return [kept_steps("zero_steps", data.test, rate, 0, 0) for rate in (0.0, 0.4, 1.0)]
+
+
+def in_one_pass(model, data, run, masks, reader=stress.zeroing) -> list[np.ndarray]:
+    return stress.answers_in_one_pass(model, data, TASK, run["training"], CPU, masks, reader)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,7 @@ def masks_of(data: RunData) -> list[np.ndarray]:
 def test_one_pass_says_what_a_pass_over_each_zeroed_split_says(encoder, pooling):
     model, data, run = a_run(encoder, pooling)
     masks = masks_of(data)
-    got = stress.answers_to_zeroed_steps(model, data, TASK, run["training"], CPU, masks)
+    got = in_one_pass(model, data, run, masks)
     assert len(got) == len(masks)
     for kept, answers in zip(masks, got):
         inputs = data.test.inputs * kept.reshape(-1, *(1,) * (data.test.inputs.ndim - 1))
@@ -78,7 +82,7 @@ def test_steps_are_encoded_once_whatever_the_number_of_masks():
     model, data, run = a_run("projection")
     seen = []
     model.encoder.register_forward_hook(lambda _module, given, _: seen.append(given[0].shape[:2]))
-    stress.answers_to_zeroed_steps(model, data, TASK, run["training"], CPU, masks_of(data))
+    in_one_pass(model, data, run, masks_of(data))
     # Batches of at most 16, and a zero step beside each.
     assert seen == [(16, 8), (1, 1), (11, 12), (1, 1)]
 

@@ -99,7 +99,7 @@ def test_stress_rows_are_gathered(tmp_path):
     item = run_item("nmnist", "stress", "cfc")
     write_stress(write_run(tmp_path, item, synthetic=True), item, {0.0: [0.9], 0.3: [0.5, 0.6]})
     stress = summarise(tmp_path, keys(item))["stress"]
-    assert stress["accuracy"].tolist() == [0.9, 0.5, 0.6]
+    assert stress["value"].tolist() == [0.9, 0.5, 0.6]
     assert stress["synthetic"].tolist() == [True] * 3
 
 
@@ -175,9 +175,25 @@ def test_stress_rows_must_be_the_run_s_and_add_up(tmp_path):
         summarise(tmp_path, keys(item))
     write_stress(folder, item, {0.0: [0.9]})
     text = (folder / "stress.csv").read_text()
-    (folder / "stress.csv").write_text(text.replace(",90,0.9", ",90,0.8"))
-    with pytest.raises(InputError, match=r"line 2.*correct / examples"):
+    for value, problem in (
+        ("0.905", "whole number"),
+        ("1.9", "no such value"),
+        ("-0.1", "no such value"),
+        ("", "no value"),
+    ):
+        (folder / "stress.csv").write_text(text.replace("accuracy,0.9", f"accuracy,{value}"))
+        with pytest.raises(InputError, match=rf"line 2.*{problem}"):
+            summarise(tmp_path, keys(item))
+    (folder / "stress.csv").write_text(text + text.splitlines()[1] + "\n")
+    with pytest.raises(InputError, match=r"line 3.*twice"):
         summarise(tmp_path, keys(item))
+
+
+def test_an_area_that_does_not_exist_is_an_empty_value(tmp_path):
+    item = run_item("physionet", "paper", "lstm-128")
+    write_stress(write_run(tmp_path, item), item, {0.5: [""]}, "auroc", ("drop_hours",))
+    stress = summarise(tmp_path, keys(item))["stress"]
+    assert stress["value"].isna().all() and len(stress) == 1
 
 
 def test_synthetic_and_real_runs_are_not_averaged(tmp_path):

@@ -17,7 +17,7 @@ from liquidbench.reporting.setting_tables import verdict_on
 from liquidbench.reporting.study import read_study
 from liquidbench.reporting.summaries import summarise, write_summaries
 from liquidbench.reporting.table import as_csv, as_latex, as_markdown, compare_numbers, signed
-from liquidbench.reporting.table_files import FURTHER, build_tables, write_tables
+from liquidbench.reporting.table_files import build_tables, write_tables
 
 PAPER = Path(__file__).parents[1] / "resources/paper"
 
@@ -36,6 +36,10 @@ def as_download(folder):
 
 def tables_of(results, items):
     return build_tables(study_of(results, items), PAPER)
+
+
+def table_named(name, results, items):
+    return next(table for table in tables_of(results, items) if table.name == name)
 
 
 def lines_of(table):
@@ -420,8 +424,8 @@ def test_all_files_are_written_and_well_formed(tmp_path):
     study = study_of(tmp_path, items)
     tables = build_tables(study, PAPER)
     write_tables(study, tables, tmp_path / "tables")
-    made = [*range(1, 7), *FURTHER]
-    names = {f"table_{name}.{suffix}" for name in made for suffix in ("csv", "md", "tex")}
+    names = {f"{table.stem}.{suffix}" for table in tables for suffix in ("csv", "md", "tex")}
+    assert {f"table_{number}" for number in range(1, 7)} < {table.stem for table in tables}
     assert {path.name for path in (tmp_path / "tables").iterdir()} == names | {"index.md"}
     for table in tables:
         latex = as_latex(table)
@@ -448,3 +452,39 @@ def test_a_bad_layout_is_refused(tmp_path, layout, problem):
 def test_missing_summaries_are_named(tmp_path):
     with pytest.raises(InputError, match=r"runs\.csv: no such file"):
         read_study(tmp_path, json.dumps(LAYOUT))
+
+
+def test_the_area_is_that_of_trapezoids_over_the_span_of_the_rates(tmp_path):
+    items = [run_item("nmnist", "stress", "cfc", seed) for seed in (0, 1)]
+    # By hand: seed 0: (0.9 + 0.6) / 2 x 0.5 + (0.6 + 0.2) / 2 x 0.4 = 0.535, over 0.9. Seed 1: 0.5 at every rate.
+    curves = [{0.0: [0.9], 0.5: [0.5, 0.7], 0.9: [0.2, 0.2]}, {0.0: [0.5], 0.9: [0.4, 0.6]}]
+    for item, curve in zip(items, curves):
+        folder = write_run(tmp_path, item)
+        write_stress(folder, item, curve, corruptions=("zero_steps", "remove_steps"))
+    table = table_named("stress_area", tmp_path, items)
+    assert table.name == "stress_area"
+    for corruption in ("zero_steps", "remove_steps"):
+        area = line(table, model="cfc", corruption=corruption)
+        values = [100 * 0.535 / 0.9, 50]
+        assert float(area["measured"]) == pytest.approx(sum(values) / 2)
+        assert float(area["standard_deviation"]) == pytest.approx(
+            abs(values[0] - values[1]) / math.sqrt(2)
+        )
+        assert (area["rates"], area["draws"], area["metric"]) == ("0 50 90", "2", "accuracy")
+
+
+def test_further_corruptions_and_metrics_are_rows_of_table_3_without_printed_numbers(tmp_path):
+    items = [run_item("quickdraw", "stress", "lstm"), run_item("physionet", "paper", "lstm-128")]
+    corruptions = ("zero_steps", "drop_strokes")
+    write_stress(
+        write_run(tmp_path, items[0]), items[0], {0.0: [0.9], 0.7: [0.2]}, corruptions=corruptions
+    )
+    write_stress(write_run(tmp_path, items[1]), items[1], {0.0: [0.8]}, "auroc", ("drop_hours",))
+    table, area = (table_named(name, tmp_path, items) for name in ("3", "stress_area"))
+    assert line(table, corruption="zero_steps", figure="70")["paper"] == "18.43"
+    strokes = line(table, corruption="drop_strokes", figure="70")
+    assert (float(strokes["measured"]), strokes["paper"]) == (pytest.approx(20), "")
+    hours = line(table, corruption="drop_hours", figure="0")
+    assert (hours["metric"], float(hours["measured"])) == ("AUROC", pytest.approx(80))
+    # A single rate spans no area.
+    assert line(area, corruption="drop_hours")["measured"] == ""

@@ -17,7 +17,7 @@ from liquidbench.training.clinical import ClinicalScaling, forward_fill
 from liquidbench.training.loop import evaluate
 from liquidbench.training.run import RunRequest, load_run, train_run
 from liquidbench.training.schedules import make_optimizer, make_schedule
-from liquidbench.training.stress import stress_rows
+from liquidbench.training.stress import stress_test
 from liquidbench.training.tasks import ClassificationTask, TranscriptionTask, decode_greedily
 
 CPU = torch.device("cpu")
@@ -324,9 +324,11 @@ def test_another_seed_gives_another_split_and_other_weights(cache, tmp_path):
 
 def test_figures_of_earlier_weights_do_not_outlive_them(cache, tmp_path):
     train_run(request(cache), tmp_path / "run", CPU, threads=1)
-    (tmp_path / "run/stress.csv").write_text("measured on the old weights")
+    for name in ("stress.csv", "stress_answers.npz"):
+        (tmp_path / "run" / name).write_text("measured on the old weights")
     train_run(request(cache), tmp_path / "run", CPU, threads=1)
     assert not (tmp_path / "run/stress.csv").exists()
+    assert not (tmp_path / "run/stress_answers.npz").exists()
 
 
 def test_a_stored_run_gives_its_predictions_again_and_is_stressed(cache, tmp_path):
@@ -335,7 +337,8 @@ def test_a_stored_run_gives_its_predictions_again_and_is_stressed(cache, tmp_pat
     _, figures = evaluate(model, data.test, data, task, metrics["settings"]["training"], CPU)
     assert figures == metrics["test"]
     wanted = {"corruptions": ["zero_steps"], "rates": [0.0, 0.5, 1.0], "draws": 2, "mask_seed": 0}
-    rows = stress_rows(model, data, task, metrics, wanted, CPU)
+    rows, answers = stress_test(model, data, task, metrics, wanted, CPU)
+    assert set(rows.metric) == {"accuracy"}
     assert rows[["rate", "draw"]].to_numpy().tolist() == [
         [0, 0],
         [0.5, 0],
@@ -343,9 +346,13 @@ def test_a_stored_run_gives_its_predictions_again_and_is_stressed(cache, tmp_pat
         [1, 0],
         [1, 1],
     ]
-    assert rows.accuracy.iloc[0] == metrics["test"]["accuracy"]
+    assert rows.value.iloc[0] == metrics["test"]["accuracy"]
     # With every step zeroed all drawings of a length look alike: about half is right.
-    assert rows.accuracy.iloc[-1] < 0.8
+    assert rows.value.iloc[-1] < 0.8
+    assert answers["ids"].tolist() == data.test.ids.tolist()
+    assert answers["rate"].tolist() == [0, 0.5, 0.5, 1, 1]
+    assert answers["draw"].tolist() == [0, 0, 1, 0, 1]
+    assert answers["correct"].mean(axis=1) == pytest.approx(rows.value.tolist())
 
 
 def test_a_matched_run_tells_its_units_and_is_read_again(cache, tmp_path):

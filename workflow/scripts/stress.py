@@ -10,12 +10,14 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 # anything else is running, they so take the cores from the threads that they wait for.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import numpy as np
+
 from liquidbench.errors import run_command
 from liquidbench.files import json_object, written_whole
 from liquidbench.models.cfc.implementations import CHOICES
 from liquidbench.training.device import chosen_device
 from liquidbench.training.run import load_run
-from liquidbench.training.stress import stress_rows
+from liquidbench.training.stress import stress_test
 
 
 def main() -> None:
@@ -28,7 +30,12 @@ def main() -> None:
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="how many may share a card")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--core-implementation", choices=CHOICES, default="auto")
-    parser.add_argument("--out", type=Path, required=True, help="the CSV file to write")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="the CSV file to write; stress_answers.npz goes beside it",
+    )
     arguments = parser.parse_args()
     settings = json_object(arguments.settings, "--settings")
     with chosen_device(arguments.device, arguments.jobs_per_gpu) as device:
@@ -39,7 +46,10 @@ def main() -> None:
             arguments.threads,
             arguments.core_implementation,
         )
-        rows = stress_rows(model, data, task, metrics, settings, device)
+        rows, answers = stress_test(model, data, task, metrics, settings, device)
+    answers_file = arguments.out.with_name("stress_answers.npz")
+    with written_whole(answers_file) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **answers)
     with written_whole(arguments.out) as temporary:
         rows.to_csv(temporary, index=False)
 

@@ -1,6 +1,6 @@
 """The configuration: checked against its schema, and turned into the runs that it asks for.
 
-Used by the Snakefile and by tests. Imports yaml and jsonschema, nothing heavy: a dry run must stay fast.
+Used by the Snakefile and by tests. Imports yaml, jsonschema and numpy, nothing heavier: a dry run must stay fast.
 """
 
 import copy
@@ -13,6 +13,7 @@ import jsonschema
 import yaml
 
 from liquidbench.errors import InputError
+from liquidbench.evaluation.corruptions import CORRUPTIONS, applying_to
 
 Config = dict[str, Any]
 
@@ -52,22 +53,55 @@ def check(config: Config, schema_path: str | Path) -> None:
             _check_names(config, own, dataset, further["protocol"], further["models"])
     for run in training_runs(config):
         _check_sepsis(config, run)
-    for dataset in config["stress"]["datasets"]:
+    stress = config["stress"]
+    if stress["protocol"] not in config["protocols"]:
+        raise InputError(
+            "configuration key stress.protocol",
+            f"no protocol {stress['protocol']!r}",
+            f"Choose one of {', '.join(sorted(config['protocols']))}, or add it to config/protocols.yaml",
+        )
+    for model in stress["models"]:
+        if is_baseline(config, model):
+            raise InputError(
+                "configuration key stress.models",
+                f"model {model} is a baseline: it reads no steps that could be taken away",
+                "Take it from the list",
+            )
+    for dataset in stress["datasets"]:
         if dataset not in config["datasets"]:
             raise InputError(
                 "configuration key stress.datasets",
                 f"{dataset} is not among the configured data sets",
                 f"Add a block datasets.{dataset} or take it from the list",
             )
-        stress = config["stress"]
-        for model in stress["models"]:
-            if is_baseline(config, model):
+        protocol, models = _stressed(config, dataset)
+        _check_names(config, "stress", dataset, protocol, models)
+        for model in models:
+            if _training(config, dataset, protocol, model).get("level") == "hour":
                 raise InputError(
-                    "configuration key stress.models",
-                    f"model {model} is a baseline: it reads no steps that could be taken away",
-                    "Take it from the list",
+                    "configuration key stress.datasets",
+                    f"protocol {protocol} tells {dataset} by the hour: an hour that is lost has no answer to compare",
+                    "Take the data set from the list, or stress a protocol that tells it by the stay",
                 )
-        _check_names(config, "stress", dataset, stress["protocol"], stress["models"])
+    _check_corruptions(stress)
+
+
+def _check_corruptions(stress: Config) -> None:
+    """Refuse a corruption that does not exist, or that none of the stressed data sets can have."""
+    for name in stress["corruptions"]:
+        if name not in CORRUPTIONS:
+            raise InputError(
+                "configuration key stress.corruptions",
+                f"no corruption {name!r}",
+                f"Choose among {', '.join(CORRUPTIONS)}",
+            )
+        datasets = CORRUPTIONS[name].datasets
+        if stress["datasets"] and not set(datasets) & set(stress["datasets"]):
+            raise InputError(
+                "configuration key stress.corruptions",
+                f"{name} applies to none of {', '.join(stress['datasets'])}",
+                f"Take it from the list, or stress {' or '.join(datasets)}",
+            )
 
 
 def _check_names(config: Config, key: str, dataset: str, protocol: str, models: list[str]) -> None:
@@ -256,14 +290,30 @@ def hourly_protocols(config: Config) -> list[str]:
 
 
 def stress_runs(config: Config) -> list[Run]:
-    """The runs of the stress test's own models."""
-    stress = config["stress"]
+    """The runs that are put to the stress test."""
     return [
-        Run(dataset, stress["protocol"], model, seed)
-        for dataset in stress["datasets"]
-        for model in stress["models"]
+        Run(dataset, protocol, model, seed)
+        for dataset in config["stress"]["datasets"]
+        if stress_settings(config, dataset)["corruptions"]
+        for protocol, models in [_stressed(config, dataset)]
+        for model in models
         for seed in config["seeds"]
     ]
+
+
+def stress_settings(config: Config, dataset: str) -> dict[str, Any]:
+    """What a stress test of a data set must know: rates, draws, seed, and the corruptions that apply to it."""
+    settings = {key: config["stress"][key] for key in ("rates", "draws", "mask_seed")}
+    return settings | {"corruptions": applying_to(dataset, config["stress"]["corruptions"])}
+
+
+def _stressed(config: Config, dataset: str) -> tuple[str, list[str]]:
+    """Protocol and models of a data set's stress test: its own ones, or those of the main study."""
+    stress, main = config["stress"], config["datasets"][dataset]
+    if dataset in config["protocols"].get(stress["protocol"], {}):
+        return stress["protocol"], stress["models"]
+    # A baseline reads no steps that could be taken away.
+    return main["protocol"], [name for name in main["models"] if not is_baseline(config, name)]
 
 
 def all_runs(config: Config) -> list[Run]:
@@ -363,16 +413,18 @@ def _architecture(config: Config, dataset: str, protocol: str, model: str) -> di
         # A wired core has no backbone: what the protocol says of one is not for it.
         core = {key: value for key, value in core.items() if not key.startswith("backbone_")}
     core |= {key: value for key, value in entry.items() if key not in _ABOUT_THE_MODEL}
+    elapsed = {} if entry.get("elapsed", "none") == "none" else {"elapsed": entry["elapsed"]}
     return {
         "encoder": block["encoder"],
         "core": {key: value for key, value in core.items() if value is not None},
         "pooling": block["pooling"],
         "head": block["head"],
+        **elapsed,
     }
 
 
 # Keys of a model that are no options of its core.
-_ABOUT_THE_MODEL = ("core", "training", "match")
+_ABOUT_THE_MODEL = ("core", "elapsed", "training", "match")
 
 
 def fetch_options(config: Config, dataset: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ it as provenance. Imports nothing: the Snakefile reads this too.
 
 _SHARED = ("errors.py", "files.py")
 _READING_CACHES = ("datasets/cache.py", "datasets/packing.py", "datasets/splits.py")
+_LOSING_STEPS = ("datasets/observations.py", "evaluation")
 _JUDGING = tuple(f"evaluation/{name}.py" for name in ("clinical", "metrics", "utility"))
 _PARTS = {
     "fetch": tuple(
@@ -21,6 +22,7 @@ _PARTS = {
                 "cache",
                 "examples",
                 "manifest",
+                "observations",
                 "packing",
                 "preparation",
                 "splits",
@@ -28,9 +30,9 @@ _PARTS = {
             )
         ),
     ),
-    "train": ("allocator.py", *_READING_CACHES, "models", "training", *_JUDGING),
+    "train": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS),
     "baseline": (*_READING_CACHES, "models", "training", *_JUDGING),
-    "stress": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation"),
+    "stress": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS),
     "report": ("reporting", *_JUDGING),
 }
 

@@ -16,6 +16,7 @@ from pyarrow import csv
 from liquidbench.datasets.archives import Members, open_members
 from liquidbench.datasets.cache import CacheWriter, Sequences, offsets_of
 from liquidbench.datasets.manifest import Manifest
+from liquidbench.datasets.observations import OBSERVED, time_since_observation
 from liquidbench.datasets.preparation import cache_attributes, check_count, check_names
 from liquidbench.datasets.workers import blocks_of, map_members
 from liquidbench.errors import InputError
@@ -33,9 +34,6 @@ FEATURES = COLUMNS[:-2]
 """The 39 input variables. ICULOS is not among them: the elapsed time takes its place."""
 
 CLASSES = ("no sepsis", "sepsis")
-OBSERVED = len(VITALS) + len(LABORATORY)
-"""The first 34 columns are observations; the others are known from the start."""
-
 _HEADER = "|".join(COLUMNS).encode()
 _BLOCK = 512
 _HOSPITALS = ("a", "b")
@@ -181,27 +179,6 @@ def _check_values(values: np.ndarray, offsets: np.ndarray, records: list[_Record
             patient = int(np.searchsorted(offsets, row, side="right")) - 1
             line = row - int(offsets[patient]) + 2
             raise InputError(f"{records[patient].where}, line {line}", problem, _REMEDY)
-
-
-def time_since_observation(
-    observed: np.ndarray, hour: np.ndarray, offsets: np.ndarray
-) -> np.ndarray:
-    """Hours since the last earlier hour with any observation; before one, since the start.
-
-    Args:
-        observed: (steps,), bool: any vital or laboratory value in this hour.
-        hour: (steps,), hours.
-        offsets: (patients + 1,), int64.
-
-    Returns:
-        (steps,), float32; 0 at the first hour of a patient.
-    """
-    start = np.repeat(offsets[:-1], np.diff(offsets))
-    step = np.arange(len(hour))
-    before = np.maximum(step - 1, 0)
-    # Starts ascend from patient to patient, so the running maximum never looks back past one.
-    known = np.where((step > start) & observed[before], before, start)
-    return (hour - hour[np.maximum.accumulate(known)]).astype(np.float32)
 
 
 def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: int) -> None:

@@ -1,50 +1,300 @@
-"""Corruptions of the stress test. A mask depends on its seed, the rate, the draw and the example: not on the model.
+"""Corruptions of the stress test: which steps or values of the test sequences are lost.
 
-A new corruption is one function and one line in `CORRUPTIONS`.
+What is lost depends on `mask_seed`, the corruption, the draw and the example, and not on the model. What is lost at a
+rate is lost at every higher one, so that a curve over rates compares like with like.
+
+A new corruption is one class and one line in `CORRUPTIONS`: a `StepLoss` says which steps are kept, a `ValueChange`
+gives changed sequences. Each names the data sets that it applies to.
 """
 
+from __future__ import annotations
+
 import zlib
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from liquidbench.evaluation.removal import OBSERVED, observed_again
 
-def zero_steps(lengths: NDArray[np.int64], rate: float, generator: np.random.Generator) -> NDArray:
+if TYPE_CHECKING:
+    from liquidbench.datasets.cache import Sequences
+
+ALL = ("nmnist", "quickdraw", "iam", "physionet")
+STEPS_PER_GAP = 32
+"""Bursts: a sequence has one gap per so many steps, and at least one."""
+WHITE = 255
+_PEN_UP = 4
+
+
+class StepLoss:
+    """A corruption that loses whole steps.
+
+    Attributes:
+        datasets: where it applies.
+        removes: whether a lost step leaves the sequence, its time being added to the next kept one's. Otherwise it
+            stays, and what the model reads of it is multiplied by zero.
+    """
+
+    datasets: ClassVar[tuple[str, ...]] = ALL
+    removes: ClassVar[bool]
+
+    def kept(
+        self,
+        sequences: Sequences,
+        rate: float | NDArray[np.float64],
+        generator: np.random.Generator,
+        stride: int,
+    ) -> NDArray[np.bool_]:
+        """Which steps are kept.
+
+        Args:
+            sequences: as recorded.
+            rate: share of what is lost, 0 to 1; or (examples,) of each.
+            generator: source of randomness, in the same state at every rate.
+            stride: where steps are removed, a multiple of this many must stay.
+
+        Returns:
+            (steps,) bool.
+        """
+        raise NotImplementedError
+
+
+class ValueChange:
+    """A corruption that changes what was recorded, before the model's inputs are made of it.
+
+    Attributes:
+        datasets: where it applies.
+    """
+
+    datasets: ClassVar[tuple[str, ...]]
+
+    def changed(
+        self,
+        sequences: Sequences,
+        rate: float,
+        generators: Sequence[np.random.Generator],
+        elapsed_unit: float,
+    ) -> Sequences:
+        """The sequences with values lost; those given stay as they are.
+
+        Args:
+            sequences: as recorded.
+            rate: share of what is lost, 0 to 1.
+            generators: one for each example, in the same state at every rate.
+            elapsed_unit: how much of the cache's unit a unit of the elapsed times is.
+        """
+        raise NotImplementedError
+
+
+class ZeroSteps(StepLoss):
     """Each step is kept with probability 1 - rate, and otherwise multiplied by zero (the paper's section VI-C).
 
     The step stays in the sequence: nothing tells the model that something is missing.
-
-    Args:
-        lengths: (examples,) steps of each sequence.
-        rate: probability of losing a step.
-        generator: source of randomness.
-
-    Returns:
-        (sum of lengths,) bool, True where a step is kept.
     """
-    return generator.random(int(np.sum(lengths))) >= rate
+
+    removes = False
+
+    def kept(self, sequences, rate, generator, stride):
+        rates = np.repeat(np.broadcast_to(rate, len(sequences)), sequences.lengths)
+        return generator.random(len(rates)) >= rates
 
 
-CORRUPTIONS: dict[str, Callable[..., NDArray]] = {"zero_steps": zero_steps}
+class ZeroBursts(StepLoss):
+    """Contiguous gaps are multiplied by zero: round(rate x length) steps of each sequence."""
+
+    removes = False
+
+    def kept(self, sequences, rate, generator, stride):
+        order = _burst_order(sequences.lengths, generator)
+        return order >= np.repeat(_rounded(rate * sequences.lengths), sequences.lengths)
+
+
+class RemoveSteps(StepLoss):
+    """Single steps leave the sequence: round(rate x length), each as likely as another. At least one stays."""
+
+    datasets = ("nmnist", "quickdraw", "iam")
+    removes = True
+
+    def kept(self, sequences, rate, generator, stride):
+        order = _ranks(generator.random(int(sequences.offsets[-1])), sequences.lengths)
+        return order >= np.repeat(_removed(sequences.lengths, rate, stride), sequences.lengths)
+
+
+class DropHours(RemoveSteps):
+    """Hours of a stay were not recorded: they are removed before imputation, so that nothing is carried out of them."""
+
+    datasets = ("physionet",)
+
+
+class RemoveBursts(StepLoss):
+    """Contiguous gaps leave the sequence: round(rate x length) steps. At least one stays."""
+
+    removes = True
+
+    def kept(self, sequences, rate, generator, stride):
+        order = _burst_order(sequences.lengths, generator)
+        return order >= np.repeat(_removed(sequences.lengths, rate, stride), sequences.lengths)
+
+
+class DropStrokes(StepLoss):
+    """Whole strokes of a drawing leave it: round(rate x strokes), each as likely as another. At least one stays."""
+
+    datasets = ("quickdraw",)
+    removes = True
+
+    def kept(self, sequences, rate, generator, stride):
+        last = sequences.inputs[:, _PEN_UP] > 0
+        # A drawing that was cut ends within a stroke.
+        last[sequences.offsets[1:] - 1] = True
+        strokes = np.add.reduceat(last.astype(np.int64), sequences.offsets[:-1])
+        order = _ranks(generator.random(int(strokes.sum())), strokes)
+        kept = order >= np.repeat(_removed(strokes, rate, 1), strokes)
+        return kept[np.cumsum(last) - last]
+
+
+class DropEvents(ValueChange):
+    """Each event is lost with probability rate before it is counted: the counts are thinned binomially.
+
+    The bins stay those of the whole recording, between its first and its last event, lost or not.
+    """
+
+    datasets = ("nmnist",)
+
+    def changed(self, sequences, rate, generators, elapsed_unit):
+        inputs = sequences.inputs.copy()
+        for begin, end, generator in zip(sequences.offsets, sequences.offsets[1:], generators):
+            counts = inputs[begin:end].reshape(-1)
+            cells = np.flatnonzero(counts)
+            cells = np.repeat(cells, counts[cells])
+            lost = cells[generator.random(len(cells)) < rate]
+            counts -= np.bincount(lost, minlength=len(counts)).astype(counts.dtype)
+        return replace(sequences, inputs=inputs)
+
+
+class BlankColumns(ValueChange):
+    """Columns of a line become white paper: round(rate x width). The line keeps its width."""
+
+    datasets = ("iam",)
+
+    def changed(self, sequences, rate, generators, elapsed_unit):
+        keys = [
+            generator.random(length)
+            for generator, length in zip(generators, sequences.lengths, strict=True)
+        ]
+        order = _ranks(np.concatenate(keys), sequences.lengths)
+        inputs = sequences.inputs.copy()
+        inputs[order < np.repeat(_rounded(rate * sequences.lengths), sequences.lengths)] = WHITE
+        return replace(sequences, inputs=inputs)
+
+
+class DropMeasurements(ValueChange):
+    """Each measured value (vital sign or laboratory) is lost with probability rate, before imputation."""
+
+    datasets = ("physionet",)
+
+    def changed(self, sequences, rate, generators, elapsed_unit):
+        inputs = sequences.inputs.copy()
+        for begin, end, generator in zip(sequences.offsets, sequences.offsets[1:], generators):
+            # A number for every value, measured or not: what is lost does not hang on what else was measured.
+            lost = generator.random((end - begin, OBSERVED), dtype=np.float32) < rate
+            inputs[begin:end, :OBSERVED][lost] = np.nan
+        return observed_again(replace(sequences, inputs=inputs), elapsed_unit)
+
+
+CORRUPTIONS: dict[str, StepLoss | ValueChange] = {
+    "zero_steps": ZeroSteps(),
+    "zero_bursts": ZeroBursts(),
+    "remove_steps": RemoveSteps(),
+    "remove_bursts": RemoveBursts(),
+    "drop_events": DropEvents(),
+    "drop_strokes": DropStrokes(),
+    "blank_columns": BlankColumns(),
+    "drop_hours": DropHours(),
+    "drop_measurements": DropMeasurements(),
+}
+
+
+def applying_to(dataset: str, names: Sequence[str]) -> list[str]:
+    """Those of the named corruptions that apply to a data set."""
+    return [name for name in names if dataset in CORRUPTIONS[name].datasets]
 
 
 def kept_steps(
-    corruption: str, lengths: NDArray[np.int64], rate: float, draw: int, mask_seed: int
-) -> NDArray:
-    """The mask of one corruption, rate and draw: the same for every model that sees these sequences.
+    name: str, sequences: Sequences, rate: float, draw: int, mask_seed: int, stride: int = 1
+) -> NDArray[np.bool_]:
+    """The mask of one `StepLoss`, rate and draw: the same for every model that sees these sequences.
 
     Args:
-        corruption: a name in `CORRUPTIONS`.
-        lengths: (examples,) steps of each sequence.
-        rate: between 0 (keep all) and 1 (lose all).
+        name: a name in `CORRUPTIONS`.
+        sequences: as recorded.
+        rate: between 0 (keep all) and 1 (lose all, or all that may go).
         draw: number of the repetition.
         mask_seed: the study's seed for masks.
+        stride: steps that the model's encoder makes one of.
 
     Returns:
-        (sum of lengths,) bool, True where a step is kept.
+        (steps,) bool, True where a step is kept.
     """
-    # One stream per corruption and draw, whatever the rate. With uniform numbers shared between rates, a step
-    # lost at a low rate is lost at every higher one, so a curve over rates compares like with like.
-    stream = np.random.default_rng([mask_seed, draw, zlib.crc32(corruption.encode())])
-    return CORRUPTIONS[corruption](lengths, rate, stream)
+    stream = np.random.default_rng([mask_seed, draw, zlib.crc32(name.encode())])
+    return CORRUPTIONS[name].kept(sequences, rate, stream, stride)
+
+
+def changed_sequences(
+    name: str, sequences: Sequences, rate: float, draw: int, mask_seed: int, elapsed_unit: float
+) -> Sequences:
+    """What one `ValueChange`, rate and draw makes of a split: the same for every model.
+
+    Args:
+        name, sequences, rate, draw, mask_seed: as for `kept_steps`.
+        elapsed_unit: how much of the cache's unit a unit of the elapsed times is.
+    """
+    key = zlib.crc32(name.encode())
+    streams = [
+        np.random.default_rng([mask_seed, draw, key, example]) for example in range(len(sequences))
+    ]
+    return CORRUPTIONS[name].changed(sequences, rate, streams, elapsed_unit)
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """To the nearest whole number, halves upwards; sums like 0.7 x 10 = 7.000000000000001 do no harm."""
+    return np.floor(values + 0.5).astype(np.int64)
+
+
+def _removed(
+    lengths: NDArray[np.int64], rate: float | NDArray[np.float64], stride: int
+) -> NDArray[np.int64]:
+    """How many are removed of each sequence: what stays is a multiple of `stride`, and not nothing."""
+    stays = stride * _rounded((lengths - _rounded(rate * lengths)) / stride)
+    return lengths - np.clip(stays, stride, lengths)
+
+
+def _ranks(keys: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each key among those of its own sequence, smallest first: (sum of lengths,), from 0."""
+    order = np.lexsort((keys, np.repeat(np.arange(len(lengths)), lengths)))
+    ranks = np.empty(len(keys), dtype=np.int64)
+    ranks[order] = np.arange(len(keys)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return ranks
+
+
+def _burst_order(lengths: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """In which order steps are lost when gaps grow: (sum of lengths,), ranks in each sequence.
+
+    A sequence is cut into equal parts, one per `STEPS_PER_GAP` steps. In each, a point is drawn, and the gaps grow
+    from these points at equal speed to both sides.
+    """
+    parts = np.maximum(_rounded(lengths / STEPS_PER_GAP), 1)
+    first = np.cumsum(parts) - parts
+    part = np.arange(parts.sum()) - np.repeat(first, parts)
+    centres = (part + generator.random(len(part))) * np.repeat(lengths / parts, parts)
+    step = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 0.5
+    most = np.repeat(parts - 1, lengths)
+    own = np.floor(step / np.repeat(lengths / parts, lengths)).astype(np.int64)
+    # The nearest point lies in the step's own part or beside it.
+    distances = [
+        np.abs(step - centres[np.repeat(first, lengths) + np.clip(own + beside, 0, most)])
+        for beside in (-1, 0, 1)
+    ]
+    return _ranks(np.minimum.reduce(distances), lengths)

@@ -1,7 +1,8 @@
 """Sequence cores: from features and elapsed times to one state per step.
 
 A core is a class with `output_size`, `implementation` (whose code computes, for the record), `readout` (a module for
-what is made of the states, applied behind pooling; most have the identity) and
+what is made of the states, applied behind pooling; most have the identity), `takes_elapsed` (of the class: whether
+elapsed times change its states) and
 ``forward(features, elapsed, lengths) -> states``, where
 
 - ``features`` is (batch, time, input_size), floating point;
@@ -18,7 +19,7 @@ A new core is one such class and one line in `CORES`. If its constructor takes `
 configuration's `core_implementation`.
 """
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -34,6 +35,7 @@ class Core(Protocol):
     output_size: int
     implementation: str
     readout: nn.Module
+    takes_elapsed: ClassVar[bool]
 
     def __call__(
         self, features: Tensor, elapsed: Tensor | None, lengths: Tensor | None

@@ -41,6 +41,7 @@ class GRUDCore(nn.Module):
     """
 
     implementation = "own GRU-D"
+    takes_elapsed = True
 
     def __init__(self, input_size: int, units: int) -> None:
         super().__init__()

@@ -107,6 +107,7 @@ class LTCCore(nn.Module):
         ValueError: an option out of range, or a wiring that cannot be.
     """
 
+    takes_elapsed = True
     implementation = "own LTC, with the numbers of ncps 1.0.1"
 
     def __init__(

@@ -11,6 +11,8 @@ from liquidbench.models.cores import CORE_ATTRIBUTES, CORES
 from liquidbench.models.encoders import ENCODERS
 from liquidbench.models.heads import HEADS, pool
 
+ELAPSED = ("none", "core", "feature")
+"""What a model does with elapsed times: nothing, its core takes them, or they are one more feature of the core's."""
 PARTS = ("encoder", "core", "head")
 
 
@@ -19,14 +21,14 @@ class SequenceModel(nn.Module):
 
     Args:
         architecture: `encoder`, `core` and `head`, each a dictionary with a `name` and the options of that class,
-            and `pooling`.
+            and `pooling`; and where elapsed times go, `elapsed`, one of `ELAPSED`, absent: ``none``.
         input_shape: shape of one step.
         outputs: number of logits.
         core_implementation: which code computes the core, if it has several, as the CfC has
             (`models.cfc.implementations.CHOICES`).
 
     Raises:
-        InputError: an option that the named class does not have.
+        InputError: an option that the named class does not have, or elapsed times for a core that takes none.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class SequenceModel(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = _build("encoder", ENCODERS, architecture["encoder"], input_shape=input_shape)
+        self.elapsed: str = architecture.get("elapsed", "none")
+        _check_elapsed(self.elapsed, architecture["core"]["name"])
         self.core = _build(
             "core",
             CORES,
             architecture["core"],
-            input_size=self.encoder.output_size,
+            input_size=self.encoder.output_size + (self.elapsed == "feature"),
             implementation=core_implementation,
         )
         if missing := [name for name in CORE_ATTRIBUTES if not hasattr(self.core, name)]:
@@ -60,7 +64,8 @@ class SequenceModel(nn.Module):
 
         Args:
             steps: (batch, time, *input_shape), floating point.
-            elapsed: (batch, time), or None: every step counts as 1.
+            elapsed: (batch, time) since the previous step, in units of a usual step, or None: every step counts as 1.
+                Models with `elapsed` ``none`` do not look at it.
             lengths: (batch,) int64 valid steps, or None: all.
 
         Returns:
@@ -76,10 +81,14 @@ class SequenceModel(nn.Module):
             elapsed: (batch, time), or None; of the steps before the encoder.
             lengths: (batch,), or None; of the steps before the encoder.
         """
+        if self.elapsed == "none":
+            elapsed = None
         if self.encoder.time_stride != 1:
-            elapsed = _sum_over_time(elapsed, self.encoder.time_stride)
+            elapsed = _mean_over_time(elapsed, self.encoder.time_stride)
             if lengths is not None:
                 lengths = lengths // self.encoder.time_stride
+        if self.elapsed == "feature":
+            features, elapsed = _with_elapsed(features, elapsed), None
         # Where the mean takes in the padding, the core has to go on through it.
         valid = None if self.pooling == "mean_with_padding" else lengths
         states = self.core(features, elapsed, valid)
@@ -93,11 +102,33 @@ class SequenceModel(nn.Module):
         return {"total": _count(self), **counts}
 
 
-def _sum_over_time(elapsed: Tensor | None, stride: int) -> Tensor | None:
-    """(batch, time) to (batch, time // stride): the time that passed in each group of steps."""
+def _check_elapsed(elapsed: str, core: str) -> None:
+    if elapsed not in ELAPSED:
+        problem, remedy = f"elapsed is {elapsed!r}", f"Choose among {', '.join(ELAPSED)}"
+    elif elapsed == "core" and not CORES[core].takes_elapsed:
+        takers = ", ".join(name for name, kind in CORES.items() if kind.takes_elapsed)
+        problem = f"the core {core!r} has no notion of elapsed time"
+        remedy = f"Set elapsed to feature or none, or take one of the cores {takers}"
+    else:
+        return
+    raise InputError("configuration of the model's elapsed times", problem, remedy)
+
+
+def _mean_over_time(elapsed: Tensor | None, stride: int) -> Tensor | None:
+    """(batch, time) to (batch, time // stride): the time that passed in each group, in units of a usual group's."""
     if elapsed is None:
         return None
-    return elapsed[:, : elapsed.shape[1] // stride * stride].unflatten(1, (-1, stride)).sum(dim=2)
+    return elapsed[:, : elapsed.shape[1] // stride * stride].unflatten(1, (-1, stride)).mean(dim=2)
+
+
+def _with_elapsed(features: Tensor, elapsed: Tensor | None) -> Tensor:
+    """(batch, time, size) features and log(1 + elapsed) behind them: (batch, time, size + 1).
+
+    The logarithm, since gaps of a hundred steps and pauses of seconds among milliseconds must not drown the features.
+    """
+    if elapsed is None:
+        elapsed = torch.ones(features.shape[:2], device=features.device)
+    return torch.cat([features, elapsed.log1p().to(features.dtype).unsqueeze(2)], dim=2)
 
 
 def _build(
@@ -123,13 +154,16 @@ def _count(module: nn.Module) -> int:
 
 
 @torch.no_grad()
-def describe(model: SequenceModel, steps: Tensor, lengths: Tensor | None) -> dict[str, Any]:
+def describe(
+    model: SequenceModel, steps: Tensor, lengths: Tensor | None, elapsed: Tensor | None = None
+) -> dict[str, Any]:
     """The modules that run, in order, with the shapes of what they give: `architecture.json`.
 
     Args:
         model: any sequence model; put into evaluation mode for the pass and back after it.
         steps: a batch to run through it, (batch, time, *input_shape).
         lengths: (batch,) or None.
+        elapsed: (batch, time) or None.
     """
     batch = steps.shape[0]
     modules: list[dict[str, Any]] = []
@@ -163,7 +197,7 @@ def describe(model: SequenceModel, steps: Tensor, lengths: Tensor | None) -> dic
     training = model.training
     model.eval()
     try:
-        logits = model(steps, None, lengths)
+        logits = model(steps, elapsed, lengths)
     finally:
         model.train(training)
         for handle in handles:

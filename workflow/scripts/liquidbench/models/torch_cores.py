@@ -22,6 +22,7 @@ class TorchCore(nn.Module):
         ValueError: a number of layers or a probability out of range.
     """
 
+    takes_elapsed = False
     implementation: str
     layer: type[nn.RNNBase]
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from liquidbench.reporting import style
 from liquidbench.reporting.printed import PrintedTable
-from liquidbench.reporting.result_figures import any_synthetic, who
+from liquidbench.reporting.result_figures import about_runs, any_synthetic
 from liquidbench.reporting.study import Group, Study, select
 
 LEVELS = {False: "by the stay, as the paper", True: "by the hour"}
@@ -54,7 +54,7 @@ def alarms_figure(
     handles += points
     shown = [*looks, *names]
     figure.legend(handles, shown, loc="outside lower center", ncols=min(4, len(shown)))
-    return figure, title, f"{who(groups)} {_what_to_see(levels, printed)}"
+    return figure, title, f"{about_runs(groups)} {_what_to_see(levels, printed)}"
 
 
 def _label(group: Group, groups: list[Group]) -> str:

@@ -19,10 +19,10 @@ from liquidbench.reporting.printed import read_printed
 from liquidbench.reporting.result_figures import (
     any_synthetic,
     confusion_figure,
-    stress_figure,
     training_figure,
 )
 from liquidbench.reporting.runs import RunKey
+from liquidbench.reporting.stress_figures import stress_figure
 from liquidbench.reporting.study import Group, Study, select, synthetic_warning, title_of
 
 EXAMPLES: dict[str, tuple[int, Callable]] = {

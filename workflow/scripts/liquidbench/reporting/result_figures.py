@@ -1,4 +1,4 @@
-"""Training curves, confusion matrices and stress curves, from the summaries."""
+"""Training curves and confusion matrices, from the summaries."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ def any_synthetic(groups: list[Group]) -> bool:
     return any(group.synthetic for group in groups)
 
 
-def who(groups: list[Group]) -> str:
+def about_runs(groups: list[Group]) -> str:
     """Data set, data, models and seeds, for captions."""
     sources = ", ".join(dict.fromkeys(group.data for group in groups))
     models = ", ".join(f"{group.protocol}/{group.model} ({group.seeds})" for group in groups)
@@ -58,7 +58,7 @@ def training_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str
             axes.grid(alpha=0.3)
     _legend(figure, styles)
     caption = (
-        f"{who(groups)} Solid: test split, after each epoch; dotted: training split, as the epoch "
+        f"{about_runs(groups)} Solid: test split, after each epoch; dotted: training split, as the epoch "
         "went (a character error rate is not taken while training). Mean over seeds; bands: range."
     )
     return figure, title, caption
@@ -131,7 +131,7 @@ def confusion_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, st
     for axes in all_axes[: len(groups) : columns]:
         axes.set_ylabel("true class")
     figure.colorbar(image, ax=all_axes, shrink=0.8 / rows, label="share of the true class")
-    caption = f"{who(groups)} Counts over all seeds; colour: share of the true class."
+    caption = f"{about_runs(groups)} Counts over all seeds; colour: share of the true class."
     return figure, title, caption
 
 
@@ -155,48 +155,3 @@ def _write_counts(axes, counts: np.ndarray, share: np.ndarray) -> None:
             axes.text(
                 column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=size
             )
-
-
-def stress_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
-    """Accuracy over the share of steps taken away; a panel per corruption, a line per model."""
-    title = f"{title_of(groups[0].dataset)}: accuracy with steps taken away at inference"
-    stress = study.frames["stress"]
-    of_dataset = stress[stress["dataset"] == groups[0].dataset]
-    corruptions = list(dict.fromkeys(of_dataset["corruption"]))
-    columns = min(3, len(corruptions))
-    lines = -(-len(corruptions) // columns)
-    size = (max(6.5, 4.2 * columns), 3.6 * lines + 0.3)
-    figure = style.new_figure(*size, title, any_synthetic(groups))
-    grid = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
-    names = [f"{group.model} ({group.protocol})" for group in groups]
-    protocols = {group.protocol for group in groups}
-    labels = names if len(protocols) > 1 else [group.model for group in groups]
-    styles = style.model_styles(labels)
-    for axes in grid[len(corruptions) :]:
-        axes.set_axis_off()
-    for axes, corruption in zip(grid, corruptions):
-        for group, label in zip(groups, labels):
-            rows = select(of_dataset, group.dataset, group.protocol, group.model)
-            rows = rows[rows["corruption"] == corruption]
-            _draw_stress(axes, rows, label, styles[label])
-        axes.set(title=corruption, xlabel="share of steps taken away (%)", ylim=(0, 100))
-        axes.grid(alpha=0.3)
-    for axes in grid[::columns]:
-        axes.set_ylabel("test accuracy (%)")
-    handles, shown = grid[0].get_legend_handles_labels()
-    figure.legend(handles, shown, loc="outside lower center", ncols=len(shown))
-    caption = (
-        f"{who(groups)} Lines: mean over seeds and draws of the masks, which are the same for "
-        "every model; bands: range over seeds and draws."
-    )
-    return figure, title, caption
-
-
-def _draw_stress(axes, rows: pd.DataFrame, label: str, look: tuple[str, str]) -> None:
-    if rows.empty:
-        return
-    values = (rows["accuracy"] * 100).groupby(rows["rate"])
-    rates = [rate * 100 for rate in values.groups]
-    colour, marker = look
-    axes.plot(rates, values.mean(), color=colour, marker=marker, ms=5, label=label)
-    axes.fill_between(rates, values.min(), values.max(), color=colour, alpha=0.15, lw=0)

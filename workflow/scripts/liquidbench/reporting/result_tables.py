@@ -1,4 +1,4 @@
-"""Tables I to III: benchmark, sepsis and stress test, measured beside printed."""
+"""Tables I and II: benchmark and sepsis, measured beside printed."""
 
 import math
 
@@ -172,64 +172,3 @@ def sepsis_table(study: Study, printed: PrintedTable) -> Table:
         "about 4,100 test patients, 360 of them septic"
     )
     return table
-
-
-def stress_table(study: Study, printed: PrintedTable) -> Table:
-    """Table III: accuracy in % when steps are taken away at inference."""
-    stress = study.frames["stress"]
-    printed_rates = [0.0, 0.3, 0.5, 0.7]
-    rates = sorted({*printed_rates, *stress["rate"]})
-    table = Table(
-        name="3",
-        title="Stress test: accuracy (%) by share of the steps taken away at inference",
-        about=(*ABOUT, "Corruption", "Draws"),
-        figures={_percent(rate): f"{_percent(rate)}%" for rate in rates},
-    )
-    stress_protocol = study.layout.stress_protocol
-    groups = [
-        group
-        for group in study.groups()
-        if group.protocol == stress_protocol
-        or not select(stress, group.dataset, group.protocol, group.model).empty
-    ]
-    notes = []
-    for group in groups:
-        rows = select(stress, group.dataset, group.protocol, group.model)
-        for corruption in dict.fromkeys(rows["corruption"]) or ["zero_steps"]:
-            some = rows[rows["corruption"] == corruption]
-            figures = {}
-            for rate in rates:
-                here = some[some["rate"] == rate]
-                # First over the draws of a run, then over runs: a seed is one observation.
-                values = (here.groupby("seed")["accuracy"].mean() * 100).tolist() or None
-                name = _percent(rate)
-                target = (
-                    printed.find(f"{corruption}/{name}", group.dataset, group.model)
-                    if group.protocol == stress_protocol
-                    else None
-                )
-                figures[name] = compare_numbers(
-                    values, target, decimals=2, comparable=group.papers_data
-                )
-            draws = "–" if some.empty else str(some["draw"].nunique())
-            about = (*about_group(group, printed), corruption, draws)
-            table.rows.append(Row(about, figures))
-        tested = set(rows["seed"].astype(int))
-        notes += [
-            f"not stress-tested: {group.dataset}/{group.protocol}/{group.model} seed {seed}"
-            for seed in group.finished
-            if seed not in tested
-        ]
-    table.synthetic = synthetic_share(groups)
-    table.notes = [
-        *common_notes(study, groups, printed),
-        *comparison_notes(study, groups),
-        *notes,
-    ]
-    table.notes.append("mean over the draws of the masks, which are the same for every model")
-    return table
-
-
-def _percent(rate: float) -> str:
-    """0.3 as "30"; more digits where there are any."""
-    return f"{rate * 100:g}" if abs(rate * 100 - round(rate * 100)) > 1e-9 else f"{rate * 100:.0f}"

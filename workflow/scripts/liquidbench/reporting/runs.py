@@ -13,7 +13,7 @@ from liquidbench.files import read_json
 
 RUN_COLUMNS = ["dataset", "protocol", "model", "seed"]
 STRESS_COLUMNS = [*RUN_COLUMNS, "corruption", "rate", "draw", "mask_seed"]
-STRESS_COLUMNS += ["examples", "correct", "accuracy"]
+STRESS_COLUMNS += ["examples", "metric", "value"]
 REMAKE = "Delete the run directory and train again"
 
 
@@ -254,18 +254,33 @@ def _read_stress(path: Path, key: RunKey) -> pd.DataFrame | None:
     """Read stress.csv; None in a run without a stress test."""
     if not path.is_file():
         return None
-    numbers = ["rate", "draw", "mask_seed", "examples", "correct", "accuracy"]
+    numbers = ["rate", "draw", "mask_seed", "examples"]
     remedy = "Delete the file and run the stress test again"
-    stress = read_table(path, STRESS_COLUMNS, ["seed", *numbers], remedy)[STRESS_COLUMNS]
+    numeric = ["seed", *numbers, "value"]
+    stress = read_table(path, STRESS_COLUMNS, numeric, remedy)[STRESS_COLUMNS]
     if stress.empty or stress[["seed", *numbers]].isna().any(axis=None):
         raise InputError(path, "no rows, or an empty number", remedy)
-    whole = ["seed", "draw", "mask_seed", "examples", "correct"]
+    whole = ["seed", "draw", "mask_seed", "examples"]
     stress[whole] = stress[whole].astype(int)
     named = set(stress[RUN_COLUMNS].itertuples(index=False, name=None))
     if named != {tuple(key.as_columns().values())}:
         raise InputError(path, f"holds rows of other runs: {sorted(named)}", remedy)
-    wrong = (stress["correct"] / stress["examples"] - stress["accuracy"]).abs() > 1e-6
-    if wrong.any():
-        line = int(wrong.idxmax()) + 2
-        raise InputError(f"{path}, line {line}", "accuracy is not correct / examples", remedy)
+    correct = stress["value"] * stress["examples"]
+    for wrong, problem in (
+        (stress.duplicated(["corruption", "rate", "draw", "metric"]), "a figure is there twice"),
+        (~stress["rate"].between(0, 1), "the rate is not between 0 and 1"),
+        # An area exists only where there are both classes.
+        (stress["value"].isna() & stress["metric"].isin(["accuracy", "cer"]), "no value"),
+        (
+            (stress["value"] < 0) | ((stress["value"] > 1) & (stress["metric"] != "cer")),
+            "no such value",
+        ),
+        (
+            (stress["metric"] == "accuracy") & ((correct - correct.round()).abs() > 1e-3),
+            "accuracy is no whole number of the examples",
+        ),
+    ):
+        if wrong.any():
+            line = int(wrong.idxmax()) + 2
+            raise InputError(f"{path}, line {line}", problem, remedy)
     return stress

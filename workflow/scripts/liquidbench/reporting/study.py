@@ -47,7 +47,7 @@ NUMBERS = {
     "parameters": ["seed", "total", "encoder", "core", "head"],
     "history": ["seed", "epoch", "learning_rate", "train_loss", "test_loss"],
     "confusion": ["seed", "count"],
-    "stress": ["seed", "rate", "draw", "examples", "correct", "accuracy"],
+    "stress": ["seed", "rate", "draw", "examples", "value"],
     "settings": ["seed"],
     "environment": ["seed"],
     "costs": ["seed", *COLUMNS["costs"][len(RUN_COLUMNS) :]],

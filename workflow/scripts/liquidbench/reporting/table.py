@@ -81,6 +81,12 @@ class Table:
         return f"{number}. {warning}{self.title}"
 
     @property
+    def sets_beside(self) -> bool:
+        """Whether something stands beside its figures: the printed ones, or comparisons."""
+        cells = (cell for row in self.rows for cell in row.figures.values())
+        return self.is_papers or any(cell.compared for cell in cells)
+
+    @property
     def is_papers(self) -> bool:
         """Whether the paper has this table: numbers of its own to compare with."""
         return self.name.isdigit()
@@ -166,9 +172,9 @@ def _csv_value(value: float | str | None) -> int | float | str:
 
 
 def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines as a page shows them; a table that the paper does not have has one line a row."""
+    """Headings and lines as a page shows them; a row has one line where nothing stands beside its figures."""
     names = list(table.figures)
-    if not table.is_papers:
+    if not table.sets_beside:
         lines = []
         for row in table.rows:
             cells = [row.figures.get(name) for name in names]
@@ -191,7 +197,7 @@ def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
         shown = [cell.measured if cell else NOTHING for cell in cells]
         lines.append([*row.about, table.measured_as, *shown])
         # A table that the paper does not have sets nothing beside its figures.
-        if table.name.isdigit():
+        if table.is_papers:
             shown = [(cell.printed if cell else "") or NOTHING for cell in cells]
             lines.append([*blank, "paper", *shown])
         shown = [(cell.compared if cell else "") or NOTHING for cell in cells]
@@ -204,7 +210,7 @@ def as_markdown(table: Table, level: int = 1) -> str:
     """Heading, table and notes; `level` is the heading's."""
     headings, lines = page_lines(table)
     lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    labelled = table.is_papers and len(table.figures) > 1
+    labelled = table.sets_beside and len(table.figures) > 1
     first_figure = len(table.about) + labelled
     numeric = table.compared_as != "verdict"
     align = ["right" if numeric and i >= first_figure else "left" for i in range(len(headings))]

@@ -9,12 +9,13 @@ from liquidbench.files import write_text
 from liquidbench.reporting.clinical_tables import clinical_table
 from liquidbench.reporting.cost_table import costs_table
 from liquidbench.reporting.printed import read_printed
-from liquidbench.reporting.result_tables import benchmark_table, sepsis_table, stress_table
+from liquidbench.reporting.result_tables import benchmark_table, sepsis_table
 from liquidbench.reporting.setting_tables import (
     environment_table,
     parameters_table,
     settings_table,
 )
+from liquidbench.reporting.stress_tables import stress_area_table, stress_table
 from liquidbench.reporting.study import Study, synthetic_warning
 from liquidbench.reporting.table import Table, as_csv, as_latex, as_markdown
 
@@ -31,6 +32,7 @@ PAPERS = {
 FURTHER: dict[str, Callable[[Study], Table]] = {
     "costs": costs_table,
     "clinical": clinical_table,
+    "stress_area": stress_area_table,
 }
 
 

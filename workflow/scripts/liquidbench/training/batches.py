@@ -20,7 +20,8 @@ class Batch:
     Shapes: `steps` (batch, time, *features) float32; `lengths` (batch,) int64, or None if all are equally long;
     `targets` (batch,) int64, or for transcription a list of (characters,) int64; `indices` (batch,) of the
     examples in their split; `step_targets` (batch, time) uint8 where each step has a label, in the padding that of the
-    sequence's first step.
+    sequence's first step; `elapsed` (batch, time) float32, the time since the previous step, 1 in the padding, or
+    None if it is 1 everywhere.
     """
 
     steps: Tensor
@@ -28,6 +29,7 @@ class Batch:
     targets: Tensor | list[Tensor]
     indices: np.ndarray
     step_targets: Tensor | None = None
+    elapsed: Tensor | None = None
 
 
 def make_batch(
@@ -58,6 +60,7 @@ def make_batch(
         step_targets=None
         if sequences.step_targets is None
         else torch.from_numpy(sequences.step_targets[where]).to(device),
+        elapsed=_elapsed(sequences.elapsed[where], valid, device),
     )
 
 
@@ -81,6 +84,13 @@ def places(sequences: Sequences, indices: np.ndarray) -> tuple[np.ndarray, np.nd
         return where, None
     valid = time < lengths[:, None]
     return np.where(valid, where, starts[:, None]), valid
+
+
+def _elapsed(elapsed: np.ndarray, valid: np.ndarray | None, device: torch.device) -> Tensor | None:
+    """Elapsed times of a batch; None where all are 1, which every core counts by itself and to the bit."""
+    if valid is not None:
+        elapsed = np.where(valid, elapsed, np.float32(1.0))
+    return None if (elapsed == 1.0).all() else torch.from_numpy(elapsed).to(device)
 
 
 def zeroed(steps: Tensor, kept: Tensor) -> Tensor:

@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from liquidbench.datasets.cache import Sequences
 from liquidbench.models.costs import median_seconds
 from liquidbench.models.sequence_model import SequenceModel
-from liquidbench.training.batches import Transform, make_batch
+from liquidbench.training.batches import Batch, Transform, make_batch
 from liquidbench.training.inputs import RunData
 from liquidbench.training.precision import computing_in_precision
 
@@ -21,10 +20,10 @@ def median_length(sequences: Sequences) -> int:
 
 def example_of_median_length(
     sequences: Sequences, transform: Transform, device: torch.device
-) -> Tensor:
-    """The first example of the median length, as a model reads it: (1, time, *features)."""
+) -> Batch:
+    """The first example of the median length, as a model reads it."""
     index = np.flatnonzero(sequences.lengths == median_length(sequences))[:1]
-    return make_batch(sequences, index, transform, device).steps
+    return make_batch(sequences, index, transform, device)
 
 
 @torch.inference_mode()
@@ -45,18 +44,23 @@ def latencies(
     """
     model.eval()
     one = example_of_median_length(data.test, data.transform, device)
-    many = one.expand(training["batch_size"], *one.shape[1:]).contiguous()
+    size = training["batch_size"]
 
-    def seconds(steps: Tensor) -> float:
+    def seconds(copies: int) -> float:
+        steps, elapsed = (
+            None if part is None else part.expand(copies, *part.shape[1:]).contiguous()
+            for part in (one.steps, one.elapsed)
+        )
+
         def run() -> None:
             with computing_in_precision(training, device):
-                model(steps)
+                model(steps, elapsed)
 
         return median_seconds(run, torch.cuda.synchronize if device.type == "cuda" else _nothing)
 
     return {
-        "one_example": seconds(one),
-        "per_example_in_batch": seconds(many) / len(many),
+        "one_example": seconds(1),
+        "per_example_in_batch": seconds(size) / size,
     }
 
 

@@ -1,6 +1,6 @@
 """From a cache to the two splits of a run, and the transform that turns stored values into model inputs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,21 @@ from liquidbench.training.clinical import ClinicalScaling
 
 @dataclass(frozen=True)
 class RunData:
-    """What one run trains, validates (if it does) and tests on."""
+    """What one run trains, validates (if it does) and tests on.
+
+    Attributes:
+        attributes: of the cache.
+        train, test: the splits, imputed and scaled. Here and below elapsed times are in units of the training split's
+            median step, and 1 at the first step of a sequence.
+        transform: from stored values to a model's inputs.
+        augment: random distortions of training inputs.
+        scaling: imputation and scaling, fitted on the training split.
+        validation: as `train`, if the settings ask for it.
+        imputation: how clinical values that were not measured are filled in.
+        elapsed_unit: the training split's median step, in the cache's unit.
+        recorded: `train` and `test` before imputation and scaling, for values and steps to be lost there; a split that
+            is absent needs neither.
+    """
 
     attributes: CacheAttributes
     train: Sequences
@@ -32,6 +46,9 @@ class RunData:
     augment: Transform | None
     scaling: ClinicalScaling | None
     validation: Sequences | None = None
+    imputation: str = "forward_fill"
+    elapsed_unit: float = 1.0
+    recorded: dict[str, Sequences] = field(default_factory=dict)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -44,6 +61,16 @@ class RunData:
             return self.input_shape
         variables = len(self.scaling.mean)
         return (2 * (variables - 1),) if imputation == "none_with_mask" else (variables,)
+
+    def before_imputation(self, split: str) -> Sequences:
+        """A split, `train` or `test`, as recorded."""
+        return self.recorded.get(split, getattr(self, split))
+
+    def as_read(self, recorded: Sequences) -> Sequences:
+        """Sequences as recorded, imputed and scaled as the run's own are."""
+        if self.scaling is None:
+            return recorded
+        return replace(recorded, inputs=self.scaling.apply(recorded, self.imputation))
 
 
 def load(cache: str | Path, training: dict[str, Any], seed: int) -> RunData:
@@ -67,19 +94,27 @@ def load(cache: str | Path, training: dict[str, Any], seed: int) -> RunData:
     for name, split in (("train", train), ("test", test)):
         if len(split) == 0:
             raise InputError(cache, f"the {name} split is empty", "Prepare more examples")
-    scaling = None
-    if attributes.dataset == "physionet":
-        scaling = ClinicalScaling.fit(train)
-        imputation = training.get("imputation", "forward_fill")
-        train = replace(train, inputs=scaling.apply(train, imputation))
-        test = replace(test, inputs=scaling.apply(test, imputation))
-        if validation is not None:
-            validation = replace(validation, inputs=scaling.apply(validation, imputation))
+    unit = median_step(train)
+    train, test = in_units(train, unit), in_units(test, unit)
+    scaling = ClinicalScaling.fit(train) if attributes.dataset == "physionet" else None
     augment = None
     if "augmentation" in training:
         augment = Augmentation(**training["augmentation"])
     transform = TRANSFORMS[attributes.dataset]
-    return RunData(attributes, train, test, transform, augment, scaling, validation)
+    data = RunData(
+        attributes=attributes,
+        train=train,
+        test=test,
+        transform=transform,
+        augment=augment,
+        scaling=scaling,
+        imputation=training.get("imputation", "forward_fill"),
+        elapsed_unit=unit,
+        recorded={"train": train, "test": test},
+    )
+    if validation is not None:
+        validation = data.as_read(in_units(validation, unit))
+    return replace(data, train=data.as_read(train), test=data.as_read(test), validation=validation)
 
 
 def _splits(
@@ -127,6 +162,21 @@ def hospitals_of(ids: np.ndarray, prepared: list[str]) -> np.ndarray:
     if len(prepared) == 1:
         return np.full(len(ids), prepared[0])
     return np.array([name.split("/")[0] for name in ids])
+
+
+def median_step(sequences: Sequences) -> float:
+    """The median of all elapsed times but those of first steps; 1 where there is none above 0."""
+    later = np.ones(len(sequences.elapsed), dtype=bool)
+    later[sequences.offsets[:-1]] = False
+    median = float(np.median(sequences.elapsed[later])) if later.any() else 0.0
+    return median if median > 0 else 1.0
+
+
+def in_units(sequences: Sequences, unit: float) -> Sequences:
+    """Sequences with elapsed times in another unit, and 1 at first steps: a step of 0 would leave an LTC as it is."""
+    elapsed = sequences.elapsed / np.float32(unit)
+    elapsed[sequences.offsets[:-1]] = 1.0
+    return replace(sequences, elapsed=elapsed)
 
 
 def log_counts(counts: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from liquidbench.training.batches import Batch, by_length, make_batch, mixed, sh
 from liquidbench.training.inputs import RunData
 from liquidbench.training.precision import computing_in_precision
 from liquidbench.training.schedules import make_optimizer, make_schedule
+from liquidbench.training.step_dropout import StepDropout
 from liquidbench.training.tasks import Task
 
 
@@ -53,13 +54,16 @@ def train(
     optimizer = make_optimizer(model, settings)
     schedule = make_schedule(optimizer, settings, task.better)
     order = np.random.default_rng(seed)
+    dropout = None
+    if "step_dropout" in settings:
+        dropout = StepDropout(settings["step_dropout"], seed, model.encoder)
     epochs = []
     for number in range(1, settings["epochs"] + 1):
         started = time.monotonic()
         learning_rate = optimizer.param_groups[0]["lr"]
         model.train()
         losses, correct, answered = [], [], 0
-        for batch in training_batches(data, settings, order, device):
+        for batch in training_batches(data, settings, order, device, dropout):
             loss, logits = train_step(model, batch, task, optimizer, settings, device)
             answers = task.answers(data.train, batch.indices)
             losses.append((loss, answers))
@@ -92,7 +96,7 @@ def train_step(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Move the weights once; gives the loss and the logits that the batch had before."""
     with computing_in_precision(settings, device):
-        logits = model(batch.steps, None, batch.lengths)
+        logits = model(batch.steps, batch.elapsed, batch.lengths)
     loss = task.loss(logits, batch)
     optimizer.zero_grad()
     loss.backward()
@@ -103,9 +107,13 @@ def train_step(
 
 
 def training_batches(
-    data: RunData, settings: dict[str, Any], order: np.random.Generator, device: torch.device
+    data: RunData,
+    settings: dict[str, Any],
+    order: np.random.Generator,
+    device: torch.device,
+    dropout: StepDropout | None = None,
 ) -> Iterator[Batch]:
-    """The augmented batches of one epoch."""
+    """The augmented batches of one epoch, with steps lost where there is a `dropout`."""
     transform = data.transform
     if data.augment is not None:
 
@@ -114,7 +122,10 @@ def training_batches(
 
     pool = settings.get("length_pool_batches", 1)
     for indices in shuffled(data.train, settings["batch_size"], order, pool):
-        yield make_batch(data.train, indices, transform, device)
+        if dropout is None:
+            yield make_batch(data.train, indices, transform, device)
+        else:
+            yield dropout.batch(data, indices, transform, device)
 
 
 @torch.inference_mode()
@@ -137,7 +148,7 @@ def evaluate(
     for chosen in evaluation_order(model, sequences, settings):
         batch = make_batch(sequences, chosen, data.transform, device)
         with computing_in_precision(settings, device):
-            logits = model(batch.steps, None, batch.lengths)
+            logits = model(batch.steps, batch.elapsed, batch.lengths)
         answers.append(task.read(logits, batch.lengths))
         losses.append((task.loss(logits, batch), task.answers(sequences, chosen)))
         indices.append(chosen)

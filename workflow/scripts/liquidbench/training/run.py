@@ -81,11 +81,11 @@ def train_run(
     model.to(device)
 
     # What was measured on earlier weights must not stand beside the new ones.
-    for name in ("metrics.json", "stress.csv", "validation_predictions.csv"):
+    for name in ("metrics.json", "stress.csv", "stress_answers.npz", "validation_predictions.csv"):
         (out / name).unlink(missing_ok=True)
     # Before the clock starts: the first pass builds what a core's implementation has to build on this machine.
     sample = make_batch(data.test, np.array([0]), data.transform, device)
-    architecture = describe(model, sample.steps, sample.lengths)
+    architecture = describe(model, sample.steps, sample.lengths, sample.elapsed)
     training_clock = time.monotonic()
     epochs, said, test_figures = train(model, data, task, training, request.seed, device, _announce)
     evaluation_clock = time.monotonic()
@@ -116,7 +116,8 @@ def train_run(
         },
     )
     example = example_of_median_length(data.test, data.transform, device)
-    figures |= {"train": train_figures, "test": test_figures, "costs": flops(model, example)}
+    costs = flops(model, example.steps, timed=model.elapsed == "core")
+    figures |= {"train": train_figures, "test": test_figures, "costs": costs}
     write_json(out / "metrics.json", _metrics(request, data, model) | figures)
 
 

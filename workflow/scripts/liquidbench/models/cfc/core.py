@@ -41,6 +41,8 @@ class CfCCore(nn.Module):
         ValueError: an option out of range, or that does not go with a wiring.
     """
 
+    takes_elapsed = True
+
     def __init__(
         self,
         input_size: int,

@@ -1,0 +1,157 @@
+"""Table III, and one number per model and corruption: what is left when steps or values are lost."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from liquidbench.reporting.printed import Printed, PrintedTable
+from liquidbench.reporting.result_tables import (
+    ABOUT,
+    about_group,
+    common_notes,
+    comparison_notes,
+    synthetic_share,
+)
+from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
+
+PRINTED_RATES = (0.0, 0.3, 0.5, 0.7)
+METRIC_TITLES = {
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "cer": "CER, mean over lines",
+}
+
+
+def stress_table(study: Study, printed: PrintedTable) -> Table:
+    """Table III: figures in % by the share that is lost at inference; the paper printed zeroed steps."""
+    rates = sorted({*PRINTED_RATES, *study.frames["stress"]["rate"]})
+    table = Table(
+        name="3",
+        title="Stress test: accuracy and other figures (%) by the share that is lost at inference",
+        about=(*ABOUT, "Corruption", "Metric", "Draws"),
+        figures={percent(rate): f"{percent(rate)}%" for rate in rates},
+    )
+    groups = stressed_groups(study)
+    for group in groups:
+        for corruption, metric, rows in _curves(study, group):
+            figures = {}
+            for rate in rates:
+                name = percent(rate)
+                here = rows[rows["rate"] == rate]
+                target = None
+                if group.protocol == study.layout.stress_protocol and metric == "accuracy":
+                    target = printed.find(f"{corruption}/{name}", group.dataset, group.model)
+                # First over the draws of a run, then over runs: a seed is one observation.
+                values = (here.groupby("seed")["value"].mean() * 100).tolist() or None
+                figures[name] = _compared(group, values, target)
+            about = (*about_group(group, printed), corruption, METRIC_TITLES[metric], _draws(rows))
+            table.rows.append(Row(about, figures))
+    table.synthetic = synthetic_share(groups)
+    table.notes = [
+        *common_notes(study, groups, printed),
+        *comparison_notes(study, groups),
+        *_untested(study, groups),
+        "mean over the draws; what is lost is the same for every model, and what is lost at a rate is lost at every "
+        "higher one",
+        "the paper printed accuracies with zeroed steps alone",
+    ]
+    return table
+
+
+def stress_area_table(study: Study) -> Table:
+    """One number per model and corruption: the normalised area under the curve of Table III."""
+    table = Table(
+        name="stress_area",
+        title="Stress test in one number: area under the curve of a figure over the share that is lost",
+        about=(
+            *("Data set", "Data", "Protocol", "Model", "Seeds"),
+            *("Corruption", "Metric", "Rates", "Draws"),
+        ),
+        figures={"area": "Area (%)"},
+    )
+    groups = stressed_groups(study)
+    for group in groups:
+        front = (
+            *(title_of(group.dataset), group.data, group.protocol_label),
+            *(group.model, group.seeds),
+        )
+        for corruption, metric, rows in _curves(study, group):
+            values = [
+                100 * area for _, own in rows.groupby("seed") for area in normalised_area(own)
+            ]
+            rates = " ".join(percent(rate) for rate in sorted(set(rows["rate"]))) or "–"
+            about = (*front, corruption, METRIC_TITLES[metric], rates, _draws(rows))
+            table.rows.append(Row(about, {"area": _compared(group, values or None, None)}))
+    table.synthetic = synthetic_share(groups)
+    table.notes = [
+        "trapezoids over the rates (%), divided by the distance from the lowest to the highest: a mean over the rates; "
+        "one number per seed, from the mean over its draws",
+        "a model with a higher figure on whole sequences has a higher area, robust or not: see Table III's first rate",
+        *_untested(study, groups),
+    ]
+    return table
+
+
+def normalised_area(rows: pd.DataFrame) -> list[float]:
+    """The area under the curve of one run, divided by the span of its rates; empty for fewer than two rates.
+
+    Args:
+        rows: `rate` and `value`, all draws of one corruption and metric.
+    """
+    curve = rows.groupby("rate")["value"].mean()
+    rates = curve.index.to_numpy()
+    if len(rates) < 2:
+        return []
+    return [float(np.trapezoid(curve.to_numpy(), rates) / (rates[-1] - rates[0]))]
+
+
+def stressed_groups(study: Study) -> list[Group]:
+    """Groups under the stress test's own protocol, and others that were tested."""
+    stress = study.frames["stress"]
+    return [
+        group
+        for group in study.groups()
+        if group.protocol == study.layout.stress_protocol
+        or not select(stress, group.dataset, group.protocol, group.model).empty
+    ]
+
+
+def _curves(study: Study, group: Group) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Corruption, metric and rows of each curve of a group; a group without any has an empty one, of the paper's."""
+    rows = select(study.frames["stress"], group.dataset, group.protocol, group.model)
+    if rows.empty:
+        yield "zero_steps", "accuracy", rows
+    for corruption in dict.fromkeys(rows["corruption"]):
+        some = rows[rows["corruption"] == corruption]
+        for metric in dict.fromkeys(some["metric"]):
+            yield corruption, metric, some[some["metric"] == metric]
+
+
+def _compared(group: Group, values: list[float] | None, target: Printed | None) -> Comparison:
+    return compare_numbers(values, target, decimals=2, comparable=group.papers_data)
+
+
+def _draws(rows: pd.DataFrame) -> str:
+    return "–" if rows.empty else str(rows["draw"].nunique())
+
+
+def _untested(study: Study, groups: list[Group]) -> list[str]:
+    """A line per finished run without a stress test, in groups that have one."""
+    stress, notes = study.frames["stress"], []
+    for group in groups:
+        rows = select(stress, group.dataset, group.protocol, group.model)
+        tested = set(rows["seed"].astype(int))
+        notes += [
+            f"not stress-tested: {group.dataset}/{group.protocol}/{group.model} seed {seed}"
+            for seed in group.finished
+            if seed not in tested
+        ]
+    return notes
+
+
+def percent(rate: float) -> str:
+    """0.3 as "30"; more digits where there are any."""
+    return f"{rate * 100:g}" if abs(rate * 100 - round(rate * 100)) > 1e-9 else f"{rate * 100:.0f}"
