@@ -235,6 +235,22 @@ def test_stress_curves_are_means_over_draws_and_seeds(tmp_path):
     assert "stress/cfc (1 seed)" in caption
 
 
+def test_error_rates_above_one_are_inside_every_panel(tmp_path):
+    item = run_item("iam", "released", "lstm")
+    folder = write_run(tmp_path, item)
+    write_stress(folder, item, {0.0: [0.1], 0.5: [0.2]}, "cer")
+    low = (folder / "stress.csv").read_text()
+    write_stress(folder, item, {0.0: [0.1], 0.5: [1.9]}, "cer", ("blank_columns",))
+    high = (folder / "stress.csv").read_text().partition("\n")[2]
+    (folder / "stress.csv").write_text(low + high)
+    study = read_back(tmp_path, [item])
+    figure, _, _ = stress_figure(study, study.groups())
+    shown = [axes for axes in figure.axes if axes.lines]
+    assert [axes.get_title() for axes in shown] == ["zero_steps", "blank_columns"]
+    for axes in shown:
+        assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > 190
+
+
 def test_models_differ_in_colour_and_marker():
     looks = style.model_styles(["lstm", "cfc", "lstm-128", "cfc-128", "gru", "other"])
     assert looks["lstm"][0] == style.VERMILION and looks["cfc"][0] == style.BLUE

@@ -46,9 +46,9 @@ def stress_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
             rows = select(of_dataset, group.dataset, group.protocol, group.model)
             _draw_curve(axes, rows[rows["corruption"] == corruption], label, styles[label])
         axes.set(title=corruption, xlabel="share that is lost (%)")
-        # Error rates may exceed 1.
-        axes.set_ylim(0, None if metric == "cer" else 100)
         axes.grid(alpha=0.3)
+    # Error rates may exceed 1. Of all panels, once all is drawn: they share the scale.
+    grid[0].set_ylim(0, None if metric == "cer" else 100)
     for axes in grid[::columns]:
         axes.set_ylabel(f"test {METRIC_TITLES[metric]} (%)")
     shown = {

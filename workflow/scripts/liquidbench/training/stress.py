@@ -76,7 +76,10 @@ def stress_test(
                 for key, value in shown.items()
             ]
             answers.append(front | answers_of(task.predictions(said, data.test)))
-            print(f"{name} {rate:.2f} draw {draw}: {shown}", flush=True)
+            text = "  ".join(
+                f"{key} {value:.4g}" for key, value in shown.items() if value is not None
+            )
+            print(f"{name} {rate:.2f} draw {draw}: {text}", flush=True)
     return pd.DataFrame(rows), {"ids": data.test.ids, **_stacked(answers), **_targets(data.test)}
 
 
