@@ -27,7 +27,14 @@ _PARTS = {
             )
         ),
     ),
-    "train": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation/metrics.py"),
+    "train": (
+        "allocator.py",
+        *_READING_CACHES,
+        "models",
+        "training",
+        "evaluation/decoding.py",
+        "evaluation/metrics.py",
+    ),
     "stress": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation"),
     "report": ("reporting",),
 }

@@ -23,7 +23,7 @@ from liquidbench.training.device import make_deterministic
 from liquidbench.training.loop import Epoch, evaluate, train
 from liquidbench.training.precision import precision_of
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
-from liquidbench.training.tasks import Task, task_of
+from liquidbench.training.tasks import Task, final_task_of, task_of
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,13 @@ def train_run(
     training_clock = time.monotonic()
     epochs, said, test_figures = train(model, data, task, training, request.seed, device, _announce)
     evaluation_clock = time.monotonic()
+    final = final_task_of(task, training)
+    if final is not task:
+        said, test_figures = evaluate(model, data.test, data, final, training, device)
     _, train_figures = evaluate(model, data.train, data, task, training, device)
     finished_clock = time.monotonic()
 
-    _write_results(out, model, data, task, epochs, said)
+    _write_results(out, model, data, final, epochs, said)
     sample = make_batch(data.test, np.array([0]), data.transform, device)
     write_json(out / "architecture.json", describe(model, sample.steps, sample.lengths))
     seconds = {
