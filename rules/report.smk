@@ -18,10 +18,11 @@ SUMMARY_FILES = [
         "stress",
         "settings",
         "environment",
+        "handwriting",
     )
 ]
 # The paper's tables, then those that it does not have.
-TABLES = ["1", "2", "3", "4", "5", "6"]
+TABLES = ["1", "2", "3", "4", "5", "6", "handwriting"]
 TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
     f"{REPORTS}/tables/table_{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")
 ]

@@ -36,7 +36,7 @@ _PARTS = {
         "evaluation/metrics.py",
     ),
     "stress": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation"),
-    "report": ("reporting",),
+    "report": ("reporting", "evaluation/edits.py"),
 }
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from liquidbench.errors import InputError
 from liquidbench.files import json_object
+from liquidbench.reporting import line_errors
 from liquidbench.reporting.runs import RUN_COLUMNS, read_table
 from liquidbench.reporting.summaries import COLUMNS
 
@@ -50,6 +51,7 @@ NUMBERS = {
     "stress": ["seed", "rate", "draw", "examples", "correct", "accuracy"],
     "settings": ["seed"],
     "environment": ["seed"],
+    "handwriting": ["seed", *line_errors.NUMBERS],
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from liquidbench.errors import InputError
+from liquidbench.reporting import line_errors
 from liquidbench.reporting.runs import RUN_COLUMNS, STRESS_COLUMNS, Run, RunKey, read_run
 
 HISTORY_COLUMNS = ["epoch", "learning_rate", "train_loss", "test_loss"]
@@ -30,6 +31,7 @@ COLUMNS = {
     "stress": [*STRESS_COLUMNS, "synthetic"],
     "settings": [*RUN_COLUMNS, "setting", "value"],
     "environment": [*RUN_COLUMNS, "fact", "value"],
+    "handwriting": line_errors.COLUMNS,
 }
 
 _FACTS_OF_METRICS = ("core_implementation", "cache_sha256", "code_sha256")
@@ -55,7 +57,7 @@ def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataF
     _refuse_mixed_data(finished)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
     rows["runs"] = [_run_row(key, run) for key, run in found.items()]
-    histories, confusions, stresses = [], [], []
+    histories, confusions, stresses, handwritings = [], [], [], []
     for run in finished:
         front = run.key.as_columns()
         rows["metrics"] += _metric_rows(run)
@@ -70,8 +72,15 @@ def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataF
             confusions.append(_with_front(run.confusion, front))
         if run.stress is not None:
             stresses.append(run.stress.assign(synthetic=run.metrics["synthetic"]))
+        if run.metrics["task"] == "transcription":
+            handwritings.append(line_errors.errors_by_length(results, run))
     frames = {name: pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in COLUMNS}
-    for name, parts in (("history", histories), ("confusion", confusions), ("stress", stresses)):
+    for name, parts in (
+        ("history", histories),
+        ("confusion", confusions),
+        ("stress", stresses),
+        ("handwriting", handwritings),
+    ):
         if parts:
             frames[name] = pd.concat(parts, ignore_index=True)
     # Whole numbers stay whole beside the empty cells of missing runs.

@@ -2,8 +2,9 @@
 
 A row carries what it is about (data set, protocol, model, ...) and one comparison per figure. On a
 page, a row takes up to three lines (measured, paper, difference), so that models stay in one
-column as in the paper; a table with a single figure has the three side by side. In CSV every
-comparison is a line of its own, with unrounded numbers.
+column as in the paper; a table with a single figure has the three side by side, and one without
+printed values only the measured ones. In CSV every comparison is a line of its own, with unrounded
+numbers.
 """
 
 import csv
@@ -79,6 +80,13 @@ class Table:
         }[self.synthetic]
         number = f"Table {ROMAN[int(self.name) - 1]}" if self.name.isdigit() else "Not in the paper"
         return f"{number}. {warning}{self.title}"
+
+    @property
+    def beside_paper(self) -> bool:
+        """Whether there is anything to set figures beside: in a table of the paper's, or with printed values."""
+        return self.name.isdigit() or any(
+            cell.printed for row in self.rows for cell in row.figures.values()
+        )
 
     @property
     def stem(self) -> str:
@@ -163,6 +171,12 @@ def _csv_value(value: float | str | None) -> int | float | str:
 def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
     """Headings and lines as a page shows them."""
     names = list(table.figures)
+    if not table.beside_paper:
+        lines = []
+        for row in table.rows:
+            cells = [row.figures.get(name) for name in names]
+            lines.append([*row.about, *(cell.measured if cell else NOTHING for cell in cells)])
+        return [*table.about, *table.figures.values()], lines
     if len(names) == 1:
         lines = []
         for row in table.rows:
@@ -191,7 +205,7 @@ def as_markdown(table: Table, level: int = 1) -> str:
     """Heading, table and notes; `level` is the heading's."""
     headings, lines = page_lines(table)
     lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    first_figure = len(table.about) + (1 if len(table.figures) > 1 else 0)
+    first_figure = len(table.about) + (len(table.figures) > 1 and table.beside_paper)
     numeric = table.compared_as != "verdict"
     align = ["right" if numeric and i >= first_figure else "left" for i in range(len(headings))]
     body = tabulate(
