@@ -86,6 +86,12 @@ class Grandchild(Child):
     }
 
 
+def test_another_package_s_module_is_not_taken_for_the_library_s(library):
+    other = "class Part:\n    def __init__(self, units: int) -> None: ..."
+    with pytest.raises(InputError, match="Part: no constructor"):
+        read(library, "from torch.parts.other import Part\nPARTS = {'part': Part}", other)
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
