@@ -10,9 +10,9 @@ what is made of the states, applied behind pooling; most have the identity) and
 - ``lengths`` is (batch,) int64, the number of valid steps, or None when all are valid;
 - ``states`` is (batch, time, output_size). States at steps that are padding mean nothing.
 
-A new core is one such class and one line in `CORES` (docs/extending.md has one). Its constructor's parameters are what a
-configuration may say of it, their annotations the types (`liquidbench.options`). If it takes `implementation`, it gets
-the configuration's `core_implementation`.
+A new core is one such class and one line in `CORES`; docs/extending.md works one through. What a configuration may say
+of it are its constructor's parameters, their annotations the types (`liquidbench.options`). If it takes
+`implementation`, it gets the configuration's `core_implementation`.
 """
 
 from typing import Protocol
