@@ -14,7 +14,7 @@ from liquidbench.reporting import style
 from liquidbench.reporting.line_errors import BIN, READINGS
 from liquidbench.reporting.printed import COLUMNS as PRINTED_COLUMNS
 from liquidbench.reporting.printed import PrintedTable
-from liquidbench.reporting.result_figures import any_synthetic, who
+from liquidbench.reporting.result_figures import about_runs, any_synthetic
 from liquidbench.reporting.result_tables import common_notes, synthetic_share
 from liquidbench.reporting.study import Group, Study, select, title_of
 from liquidbench.reporting.table import Row, Table, compare_numbers
@@ -119,7 +119,7 @@ def line_length_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, 
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     caption = (
-        f"{who(groups)} Solid: greedy reading; dashed: beam search. {BIN} neighbouring lengths "
+        f"{about_runs(groups)} Solid: greedy reading; dashed: beam search. {BIN} neighbouring lengths "
         f"share a point. {_spread(groups)} Below: test lines of each length."
     )
     return figure, title, caption

@@ -18,7 +18,7 @@ def any_synthetic(groups: list[Group]) -> bool:
     return any(group.synthetic for group in groups)
 
 
-def who(groups: list[Group]) -> str:
+def about_runs(groups: list[Group]) -> str:
     """Data set, data, models and seeds, for captions."""
     sources = ", ".join(dict.fromkeys(group.data for group in groups))
     models = ", ".join(f"{group.protocol}/{group.model} ({group.seeds})" for group in groups)
@@ -57,7 +57,7 @@ def training_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str
             axes.grid(alpha=0.3)
     _legend(figure, styles)
     caption = (
-        f"{who(groups)} Solid: test split, after each epoch; dotted: training split, as the epoch "
+        f"{about_runs(groups)} Solid: test split, after each epoch; dotted: training split, as the epoch "
         "went (a character error rate is not taken while training). Mean over seeds; bands: range."
     )
     return figure, title, caption
@@ -124,7 +124,7 @@ def confusion_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, st
             _write_counts(axes, counts, share)
     all_axes[0].set_ylabel("true class")
     figure.colorbar(image, ax=all_axes, shrink=0.8, label="share of the true class")
-    caption = f"{who(groups)} Counts over all seeds; colour: share of the true class."
+    caption = f"{about_runs(groups)} Counts over all seeds; colour: share of the true class."
     return figure, title, caption
 
 
@@ -179,7 +179,7 @@ def stress_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
     handles, shown = grid[0].get_legend_handles_labels()
     figure.legend(handles, shown, loc="outside lower center", ncols=len(shown))
     caption = (
-        f"{who(groups)} Lines: mean over seeds and draws of the masks, which are the same for "
+        f"{about_runs(groups)} Lines: mean over seeds and draws of the masks, which are the same for "
         "every model; bands: range over seeds and draws."
     )
     return figure, title, caption
