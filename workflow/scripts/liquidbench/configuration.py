@@ -48,8 +48,8 @@ def read_schema(schema_path: str | Path) -> dict[str, Any]:
         name: {"type": "object", "properties": options, "propertyNames": {"enum": [*options]}}
         for name, options in cores.items()
     }
+    own = schema["$defs"]["beside_core_options"]["enum"]
     model = schema["$defs"]["model"]
-    own = [*model["properties"]]
     model["properties"]["core"] = {"enum": [*cores]}
     model["allOf"] = model.get("allOf", []) + [
         {
