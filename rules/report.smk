@@ -22,10 +22,11 @@ SUMMARY_FILES = [
         "clinical",
         "calibration",
         "operating_points",
+        "handwriting",
     )
 ]
 # The paper's tables, then those that it does not have.
-TABLES = ["1", "2", "3", "4", "5", "6", "costs", "clinical", "stress_area"]
+TABLES = ["1", "2", "3", "4", "5", "6", "costs", "clinical", "stress_area", "handwriting"]
 TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
     f"{REPORTS}/tables/table_{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")
 ]

@@ -48,6 +48,8 @@ def write_run(results: Path, item: dict, *, synthetic: bool = False, **figures) 
     if dataset == "iam":
         task, classes, metric = "transcription", list(" abc"), "cer"
         test = {"loss": 0.5, "cer": 0.2, "wer": 0.5, "cer_pooled": 0.19, "wer_pooled": 0.48}
+        test |= {"cer_beam": 0.1, "wer_beam": 0.4, "cer_pooled_beam": 0.09}
+        test |= {"wer_pooled_beam": 0.38, "beam_width": 10}
         examples = {"train": 50, "test": 10}
     elif dataset == "physionet":
         task, classes, metric = "binary", ["no sepsis", "sepsis"], "accuracy"
@@ -135,7 +137,18 @@ def write_run(results: Path, item: dict, *, synthetic: bool = False, **figures) 
         _write_alarms(folder, test)
     if task != "transcription":
         _write_confusion(folder, classes, test, examples["test"])
+    else:
+        _write_readings(folder, test, examples["test"])
     return folder
+
+
+def _write_readings(folder: Path, test: dict, total: int) -> None:
+    """Lines of ten characters, of which as many are misread as make the error rates."""
+    line = "ab ab ab a"
+    wrong = [round(len(line) * test[name]) for name in ("cer", "cer_beam")]
+    readings = ["c" * count + line[count:] for count in wrong]
+    rows = [[f"line-{number}", line, *readings] for number in range(total)]
+    write_csv(folder / "predictions.csv", ["id", "target", "prediction", "prediction_beam"], rows)
 
 
 def write_baseline(results: Path, item: dict, **figures) -> Path:

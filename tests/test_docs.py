@@ -75,7 +75,7 @@ def test_every_key_and_choice_of_the_schema_is_explained():
         for span in re.findall(r"`([^`\n]+)`", KEYS)
         for word in [span, *re.findall(r"[\w-]+", span)]
     }
-    missing = names_in_schema(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))) - code
+    missing = names_in_schema(configuration.read_schema(SCHEMA)) - code
     assert not missing
 
 

@@ -18,7 +18,7 @@ from liquidbench.training.loop import evaluate
 from liquidbench.training.run import RunRequest, load_run, train_run
 from liquidbench.training.schedules import make_optimizer, make_schedule
 from liquidbench.training.stress import stress_test
-from liquidbench.training.tasks import ClassificationTask, TranscriptionTask, decode_greedily
+from liquidbench.training.tasks import ClassificationTask, TranscriptionTask, final_task_of
 
 CPU = torch.device("cpu")
 
@@ -212,13 +212,6 @@ def test_clinical_scaling_is_fitted_on_measured_training_values():
     np.testing.assert_allclose(scaling.apply(test), expected)
 
 
-def test_greedy_decoding():
-    alphabet = ("a", "b")
-    assert decode_greedily(np.array([0, 1, 1, 0, 1, 2, 2, 0]), alphabet) == "aab"
-    assert decode_greedily(np.array([0, 0]), alphabet) == ""
-    assert decode_greedily(np.array([2]), alphabet) == "b"
-
-
 def test_ctc_loss_against_all_paths():
     # Two steps, blank and one character: "a" is written by (a, a), (a, -) and (-, a).
     logits = torch.tensor([[[0.3, -0.2], [1.0, 0.5]]])
@@ -231,6 +224,34 @@ def test_ctc_loss_against_all_paths():
     # A character outside the alphabet (code 0) is left out of the target.
     unknown = replace(batch, targets=[torch.tensor([0, 1])])
     assert task.loss(logits, unknown).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_after_training_lines_are_read_in_both_ways():
+    alphabet = ("a", "b")
+    task = final_task_of(TranscriptionTask(alphabet), {"beam_width": 4})
+    # Blank is the likeliest of each step, but three of the four paths, 0.64 in all, say "a".
+    either = np.log([[0.6, 0.4, 1e-9], [0.6, 0.4, 1e-9]])
+    surely_b = np.log([[1e-9, 1e-9, 1.0], [1.0, 1e-9, 1e-9]])
+    said = task.read(torch.from_numpy(np.stack([either, surely_b])))
+    assert said.tolist() == [["", "a"], ["b", "b"]]
+    lines = replace(drawings([1, 1]), texts=np.array(["a", "ba"], dtype=object))
+    # Greedily 1 edit of 1 and 1 of 2; by beam search 0 and 1 of 2.
+    figures = task.figures(said, lines)
+    assert (figures["cer"], figures["cer_beam"]) == (0.75, 0.25)
+    assert (figures["cer_pooled"], figures["cer_pooled_beam"]) == (2 / 3, 1 / 3)
+    assert (figures["wer"], figures["wer_beam"]) == (1.0, 0.5)
+    assert (figures["wer_pooled"], figures["wer_pooled_beam"]) == (1.0, 0.5)
+    assert figures["beam_width"] == 4
+    rows = task.predictions(said, lines)
+    assert rows.columns.tolist() == ["id", "target", "prediction", "prediction_beam"]
+    assert rows[["target", "prediction", "prediction_beam"]].to_numpy().tolist() == [
+        ["a", "", "a"],
+        ["ba", "b", "b"],
+    ]
+    # While training a line is read greedily, and other tasks are asked once and for all.
+    assert TranscriptionTask(alphabet).read(torch.from_numpy(either[None])).tolist() == [""]
+    other = ClassificationTask(alphabet)
+    assert final_task_of(other, {}) is other
 
 
 def test_augmentation_without_amounts_changes_nothing_and_a_rotation_turns():

@@ -14,6 +14,7 @@ import yaml
 
 from liquidbench.errors import InputError
 from liquidbench.evaluation.corruptions import CORRUPTIONS, applying_to
+from liquidbench.options import options_of
 
 Config = dict[str, Any]
 
@@ -33,14 +34,42 @@ class Run:
         return f"{self.dataset}/{self.protocol}/{self.model}/seed-{self.seed}"
 
 
+def read_schema(schema_path: str | Path) -> dict[str, Any]:
+    """The schema of a configuration, completed with the cores and what each can be told.
+
+    A core is known by its line in `CORES` alone; its options are its constructor's. Of an option the schema's
+    `core_ranges` may say more.
+    """
+    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
+    ranges = schema["$defs"]["core_ranges"]
+    cores = {
+        name: {option: values | ranges.get(option, {}) for option, values in options.items()}
+        for name, options in options_of("models/cores.py", "CORES").items()
+    }
+    schema["$defs"]["protocol"]["properties"]["cores"]["properties"] = {
+        name: {"type": "object", "properties": options, "propertyNames": {"enum": [*options]}}
+        for name, options in cores.items()
+    }
+    own = schema["$defs"]["beside_core_options"]["enum"]
+    model = schema["$defs"]["model"]
+    model["properties"]["core"] = {"enum": [*cores]}
+    model["allOf"] = model.get("allOf", []) + [
+        {
+            "if": {"required": ["core"], "properties": {"core": {"const": name}}},
+            "then": {"properties": options, "propertyNames": {"enum": [*own, *options]}},
+        }
+        for name, options in cores.items()
+    ]
+    return schema
+
+
 def check(config: Config, schema_path: str | Path) -> None:
     """Check a configuration against the schema, and that its names refer to something.
 
     Raises:
         InputError: names the key, its value and what is allowed.
     """
-    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = jsonschema.Draft202012Validator(read_schema(schema_path))
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
     if errors:
         raise _explain(jsonschema.exceptions.best_match(errors))

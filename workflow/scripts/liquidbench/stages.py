@@ -31,9 +31,9 @@ _PARTS = {
         ),
     ),
     "train": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS),
-    "baseline": (*_READING_CACHES, "models", "training", *_JUDGING),
+    "baseline": (*_READING_CACHES, "models", "training", "evaluation/decoding.py", *_JUDGING),
     "stress": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS),
-    "report": ("reporting", *_JUDGING),
+    "report": ("reporting", "evaluation/edits.py", *_JUDGING),
 }
 
 

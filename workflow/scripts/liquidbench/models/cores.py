@@ -15,8 +15,9 @@ elapsed times change its states) and
 weight, with (`timed`) or without elapsed times. Activation functions and other element-wise arithmetic do not count,
 and the readout, which need not run at every step, is not in it.
 
-A new core is one such class and one line in `CORES`. If its constructor takes `implementation`, it gets the
-configuration's `core_implementation`.
+A new core is one such class and one line in `CORES`; docs/extending.md works one through. What a configuration may say
+of it are its constructor's parameters, their annotations the types (`liquidbench.options`). If it takes
+`implementation`, it gets the configuration's `core_implementation`.
 """
 
 from typing import ClassVar, Protocol

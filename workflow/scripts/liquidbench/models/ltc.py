@@ -1,5 +1,7 @@
 """The liquid time-constant network as a sequence core."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -115,8 +117,8 @@ class LTCCore(nn.Module):
         input_size: int,
         units: int,
         unfolds: int = 6,
-        constraints: str = "softplus",
-        wiring: str = "full",
+        constraints: Literal["softplus", "clamp"] = "softplus",
+        wiring: Literal["full", "ncp"] = "full",
         outputs: int | None = None,
         sparsity: float | None = None,
         wiring_seed: int | None = None,

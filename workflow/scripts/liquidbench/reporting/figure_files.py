@@ -15,6 +15,7 @@ from liquidbench.reporting.example_figures import (
     stay_figure,
 )
 from liquidbench.reporting.gallery import Gallery
+from liquidbench.reporting.handwriting import line_length_figure
 from liquidbench.reporting.printed import read_printed
 from liquidbench.reporting.result_figures import (
     any_synthetic,
@@ -152,6 +153,12 @@ def _add_results(gallery: Gallery, study: Study, dataset: str, groups: list[Grou
         gallery.leave_out(f"confusion_{dataset}", "a transcription has no classes to confuse")
     else:
         gallery.leave_out(f"confusion_{dataset}", "no finished run under the main protocol")
+
+    reading = [g for g in finished if g.protocol == main and _has(study.frames["handwriting"], g)]
+    if reading:
+        gallery.add(f"line_length_{dataset}", *line_length_figure(study, reading))
+    elif dataset == "iam":
+        gallery.leave_out(f"line_length_{dataset}", "no finished run under the main protocol")
 
     tested = [group for group in finished if _has(study.frames["stress"], group)]
     if tested:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from liquidbench.errors import InputError
 from liquidbench.files import json_object
+from liquidbench.reporting import line_errors
 from liquidbench.reporting.runs import RUN_COLUMNS, read_table
 from liquidbench.reporting.summaries import COLUMNS
 
@@ -54,6 +55,7 @@ NUMBERS = {
     "clinical": ["seed", "value"],
     "calibration": ["seed", "bin", "count", "mean_probability", "observed"],
     "operating_points": ["seed", "recall", "precision", "false_alarms", "stays", "threshold"],
+    "handwriting": ["seed", *line_errors.NUMBERS],
 }
 
 

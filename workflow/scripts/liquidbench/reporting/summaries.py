@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from liquidbench.errors import InputError
+from liquidbench.reporting import line_errors
 from liquidbench.reporting.clinical_summary import (
     CALIBRATION_COLUMNS,
     CLINICAL_COLUMNS,
@@ -44,6 +45,7 @@ COLUMNS = {
     "clinical": CLINICAL_COLUMNS,
     "calibration": CALIBRATION_COLUMNS,
     "operating_points": OPERATING_COLUMNS,
+    "handwriting": line_errors.COLUMNS,
 }
 
 _FACTS_OF_METRICS = ("core_implementation", "cache_sha256", "code_sha256")
@@ -69,7 +71,7 @@ def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataF
     _refuse_mixed_data(finished)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
     rows["runs"] = [_run_row(key, run) for key, run in found.items()]
-    histories, confusions, stresses = [], [], []
+    histories, confusions, stresses, handwritings = [], [], [], []
     for run in finished:
         front = run.key.as_columns()
         rows["metrics"] += _metric_rows(run)
@@ -87,8 +89,15 @@ def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataF
             rows[name] += own
         if run.stress is not None:
             stresses.append(run.stress.assign(synthetic=run.metrics["synthetic"]))
+        if run.metrics["task"] == "transcription":
+            handwritings.append(line_errors.errors_by_length(results, run))
     frames = {name: pd.DataFrame(rows[name], columns=COLUMNS[name]) for name in COLUMNS}
-    for name, parts in (("history", histories), ("confusion", confusions), ("stress", stresses)):
+    for name, parts in (
+        ("history", histories),
+        ("confusion", confusions),
+        ("stress", stresses),
+        ("handwriting", handwritings),
+    ):
         if parts:
             frames[name] = pd.concat(parts, ignore_index=True)
     # Whole numbers stay whole beside the empty cells of what there is not.

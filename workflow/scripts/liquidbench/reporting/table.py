@@ -2,8 +2,9 @@
 
 A row carries what it is about (data set, protocol, model, ...) and one comparison per figure. On a
 page, a row takes up to three lines (measured, paper, difference), so that models stay in one
-column as in the paper; a table with a single figure has the three side by side. In CSV every
-comparison is a line of its own, with unrounded numbers.
+column as in the paper; a table with a single figure has the three side by side, and one without
+printed values only the measured ones. In CSV every comparison is a line of its own, with unrounded
+numbers.
 """
 
 import csv

@@ -8,6 +8,7 @@ from tabulate import tabulate
 from liquidbench.files import write_text
 from liquidbench.reporting.clinical_tables import clinical_table
 from liquidbench.reporting.cost_table import costs_table
+from liquidbench.reporting.handwriting import handwriting_table
 from liquidbench.reporting.printed import read_printed
 from liquidbench.reporting.result_tables import benchmark_table, sepsis_table
 from liquidbench.reporting.setting_tables import (
@@ -33,6 +34,7 @@ FURTHER: dict[str, Callable[[Study], Table]] = {
     "costs": costs_table,
     "clinical": clinical_table,
     "stress_area": stress_area_table,
+    "handwriting": handwriting_table,
 }
 
 

@@ -27,7 +27,7 @@ from liquidbench.training.loop import Epoch, evaluate, train
 from liquidbench.training.precision import precision_of
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
 from liquidbench.training.run_files import check_cache, write_table
-from liquidbench.training.tasks import BinaryTask, Task, task_of
+from liquidbench.training.tasks import BinaryTask, Task, final_task_of, task_of
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,13 @@ def train_run(
     if data.validation is not None:
         figures["validation"] = _validate(out, model, data, task, training, device)
         test_figures |= task.figures(said, data.test)
+    final = final_task_of(task, training)
+    if final is not task:
+        said, test_figures = evaluate(model, data.test, data, final, training, device)
     _, train_figures = evaluate(model, data.train, data, task, training, device)
     finished_clock = time.monotonic()
 
-    _write_results(out, model, data, task, epochs, said)
+    _write_results(out, model, data, final, epochs, said)
     write_json(out / "architecture.json", architecture)
     seconds = {
         "total": finished_clock - clock,

@@ -11,6 +11,7 @@ from torch.nn import functional
 from liquidbench.datasets.cache import CacheAttributes, Sequences
 from liquidbench.errors import InputError
 from liquidbench.evaluation.clinical import best_f1_threshold
+from liquidbench.evaluation.decoding import read_by_beam_search, read_greedily
 from liquidbench.evaluation.metrics import (
     Figures,
     binary_metrics,
@@ -20,6 +21,9 @@ from liquidbench.evaluation.metrics import (
 )
 from liquidbench.evaluation.utility import best_utility_threshold, normalised_utility
 from liquidbench.training.batches import Batch
+
+BEAM_WIDTH = 10
+"""Texts that a beam search keeps, where the configuration says nothing."""
 
 
 class _OneAnswer:
@@ -265,7 +269,7 @@ class TranscriptionTask(_OneAnswer):
     def read(self, logits: Tensor, lengths: Tensor | None = None) -> np.ndarray:
         """(batch,) texts, read greedily."""
         return np.array(
-            [decode_greedily(path, self.alphabet) for path in logits.argmax(dim=2).cpu().numpy()],
+            [read_greedily(path, self.alphabet) for path in logits.argmax(dim=2).cpu().numpy()],
             dtype=object,
         )
 
@@ -280,15 +284,35 @@ class TranscriptionTask(_OneAnswer):
         )
 
 
-def decode_greedily(path: np.ndarray, alphabet: tuple[str, ...]) -> str:
-    """The text of a CTC path: repeated codes once, blanks (0) left out.
+class FinalTranscriptionTask(TranscriptionTask):
+    """A transcription that is read in two ways: greedily, and by a beam search, which takes too long for every epoch.
 
     Args:
-        path: (time,) the best code of each step.
         alphabet: the characters of the codes from 1 on.
+        beam_width: texts that the beam search keeps.
     """
-    changed = np.concatenate([[True], path[1:] != path[:-1]])
-    return "".join(alphabet[code - 1] for code in path[changed] if code > 0)
+
+    def __init__(self, alphabet: tuple[str, ...], beam_width: int) -> None:
+        super().__init__(alphabet)
+        self.beam_width = beam_width
+
+    def read(self, logits: Tensor, lengths: Tensor | None = None) -> np.ndarray:
+        """(batch, 2) texts, read greedily and by beam search."""
+        log_probabilities = functional.log_softmax(logits.double(), dim=2).cpu().numpy()
+        searched = read_by_beam_search(log_probabilities, self.alphabet, self.beam_width)
+        return np.stack([super().read(logits), np.array(searched, dtype=object)], axis=1)
+
+    def figures(self, readings: np.ndarray, sequences: Sequences) -> Figures:
+        """Error rates of (examples, 2) texts, the beam search's with `_beam` behind their names, and its width."""
+        greedy = super().figures(readings[:, 0], sequences)
+        beam = super().figures(readings[:, 1], sequences)
+        beam = {f"{name}_beam": value for name, value in beam.items()}
+        return greedy | beam | {"beam_width": self.beam_width}
+
+    def predictions(self, readings: np.ndarray, sequences: Sequences) -> pd.DataFrame:
+        """A row per line: the text written, and both texts read."""
+        table = super().predictions(readings[:, 0], sequences)
+        return table.assign(prediction_beam=readings[:, 1])
 
 
 Task = ClassificationTask | BinaryTask | TranscriptionTask
@@ -306,6 +330,13 @@ def task_of(attributes: CacheAttributes, training: dict[str, Any]) -> Task:
         kind = HourlyTask if training.get("level") == "hour" else BinaryTask
         return kind(attributes.classes, 0.5 if isinstance(threshold, str) else threshold)
     return ClassificationTask(attributes.classes)
+
+
+def final_task_of(task: Task, training: dict[str, Any]) -> Task:
+    """The task as a model is asked it once, after training: lines are read by beam search too."""
+    if isinstance(task, TranscriptionTask):
+        return FinalTranscriptionTask(task.alphabet, training.get("beam_width", BEAM_WIDTH))
+    return task
 
 
 def as_long(counts: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """The CfC as a sequence core: one layer, or a wired stack of them, with or without an LSTM's memory."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -47,14 +49,14 @@ class CfCCore(nn.Module):
         self,
         input_size: int,
         units: int,
-        mode: str = "default",
-        activation: str = "lecun_tanh",
+        mode: Literal["default", "no_gate", "pure"] = "default",
+        activation: Literal["lecun_tanh", "tanh", "relu", "silu", "gelu"] = "lecun_tanh",
         backbone_units: int | None = None,
         backbone_layers: int | None = None,
         backbone_dropout: float = 0.0,
         mixed_memory: bool = False,
         projection: bool = False,
-        wiring: str | None = None,
+        wiring: Literal["ncp"] | None = None,
         outputs: int | None = None,
         sparsity: float | None = None,
         wiring_seed: int | None = None,
