@@ -131,7 +131,35 @@ def write_run(results: Path, item: dict, *, synthetic: bool = False, **figures) 
     _write_architecture(folder, dataset, core)
     if task != "transcription":
         _write_confusion(folder, classes, test, examples["test"])
+    _write_predictions(folder, item, task, classes, examples["test"])
     return folder
+
+
+def _write_predictions(folder: Path, item: dict, task: str, classes: list[str], total: int) -> None:
+    """Answers that give the confusion counts; the examples of a seed are the same for every model."""
+    if task == "transcription":
+        rows = [[f"line-{n}", "a b c", "a b c" if n % 5 else "a b"] for n in range(total)]
+        write_csv(folder / "predictions.csv", ["id", "target", "prediction"], rows)
+        return
+    with (folder / "confusion.csv").open(newline="") as file:
+        counts = [
+            (row["target"], row["prediction"], int(row["count"])) for row in csv.DictReader(file)
+        ]
+    # By class, then in an order of the model's own: targets stand alike in all models of a seed.
+    answers = [pair for *pair, count in sorted(counts) for _ in range(count)]
+    # The split by seed of a source without one.
+    first = 0 if item["dataset"] == "nmnist" else 1000 * item["seed"]
+    names = [f"example-{first + place:05d}" for place in range(total)]
+    headings, rows = ["id", "target", "prediction"], []
+    for name, (target, prediction) in zip(names, answers, strict=True):
+        row = [name, target, prediction]
+        if task == "binary":
+            row = [name, classes.index(target), classes.index(prediction)]
+            row.append(0.75 if row[2] else 0.25)
+        rows.append(row)
+    if task == "binary":
+        headings.append("probability")
+    write_csv(folder / "predictions.csv", headings, rows)
 
 
 def _write_history(folder: Path, metric: str, test: dict, item: dict) -> None:

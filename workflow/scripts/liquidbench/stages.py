@@ -29,7 +29,13 @@ _PARTS = {
     ),
     "train": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation/metrics.py"),
     "stress": ("allocator.py", *_READING_CACHES, "models", "training", "evaluation"),
-    "report": ("reporting",),
+    "report": (
+        "reporting",
+        *(
+            f"evaluation/{name}.py"
+            for name in ("metrics", "paired", "statistics", "weighted_metrics")
+        ),
+    ),
 }
 
 

@@ -50,16 +50,23 @@ NUMBERS = {
     "stress": ["seed", "rate", "draw", "examples", "correct", "accuracy"],
     "settings": ["seed"],
     "environment": ["seed"],
+    "differences": [
+        *["seeds", "examples", "value_a", "value_b", "difference", "low", "high"],
+        *["p_value", "p_holm", "comparisons", "p_these_models"],
+    ],
 }
+
+TEXTS = [*RUN_COLUMNS[:3], "model_a", "model_b"]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which protocol is a data set's main one, and which is the stress test's."""
+    """Which protocol is a data set's main one, which is the stress test's, and how sure the intervals are."""
 
     main_protocols: dict[str, str]
     stress_protocol: str
     study: str = ""
+    confidence: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -193,7 +200,7 @@ def read_study(summary: str | Path, layout: str) -> Study:
     Args:
         summary: the folder that the `summarise` command wrote.
         layout: JSON, ``{"main_protocols": {data set: protocol}, "stress_protocol": name}`` and
-            optionally the name of the `study`.
+            optionally the name of the `study` and the `confidence` of the intervals.
 
     Raises:
         InputError: a file or a column is missing, or the layout is not such an object.
@@ -203,21 +210,26 @@ def read_study(summary: str | Path, layout: str) -> Study:
         path = Path(summary, f"{name}.csv")
         frame = read_table(path, columns, NUMBERS[name], "Run the summarise command again")
         # pandas keeps text as "string"; comparisons below want plain Python text.
-        frames[name] = frame.astype(dict.fromkeys(RUN_COLUMNS[:3], object))
+        names = [column for column in TEXTS if column in frame]
+        frames[name] = frame.astype(dict.fromkeys(names, object))
     return Study(frames, _parse_layout(layout))
 
 
 def _parse_layout(text: str) -> Layout:
     where, remedy = "--layout", 'Give {"main_protocols": {...}, "stress_protocol": "..."}'
     content = json_object(text, where, remedy)
-    required, optional = {"main_protocols", "stress_protocol"}, {"study"}
+    required, optional = {"main_protocols", "stress_protocol"}, {"study", "confidence"}
     if not required <= set(content) <= required | optional:
         found = f"found the keys {', '.join(sorted(content))}"
         raise InputError(where, found, remedy)
     main = content["main_protocols"]
     if not isinstance(main, dict) or not all(isinstance(value, str) for value in main.values()):
         raise InputError(where, f"main_protocols is {main!r}", remedy)
-    return Layout(main, str(content["stress_protocol"]), str(content.get("study", "")))
+    confidence = content.get("confidence", 0.95)
+    if not isinstance(confidence, float) or not 0 < confidence < 1:
+        raise InputError(where, f"confidence is {confidence!r}", "Give a number between 0 and 1")
+    stress, title = str(content["stress_protocol"]), str(content.get("study", ""))
+    return Layout(main, stress, title, confidence)
 
 
 def synthetic_warning(study: Study) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from liquidbench.errors import InputError
+from liquidbench.reporting import differences
 from liquidbench.reporting.runs import RUN_COLUMNS, STRESS_COLUMNS, Run, RunKey, read_run
 
 HISTORY_COLUMNS = ["epoch", "learning_rate", "train_loss", "test_loss"]
@@ -30,17 +31,23 @@ COLUMNS = {
     "stress": [*STRESS_COLUMNS, "synthetic"],
     "settings": [*RUN_COLUMNS, "setting", "value"],
     "environment": [*RUN_COLUMNS, "fact", "value"],
+    "differences": differences.COLUMNS,
 }
 
 _FACTS_OF_METRICS = ("core_implementation", "cache_sha256", "code_sha256")
 
 
-def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataFrame]:
+def summarise(
+    results: str | Path,
+    expected: list[RunKey],
+    statistics: differences.Settings = differences.USUAL,
+) -> dict[str, pd.DataFrame]:
     """Gather the run directories of the expected runs.
 
     Args:
         results: the results folder.
         expected: the configured runs; their order is the order of the rows.
+        statistics: how differences between models are judged.
 
     Returns:
         Summary name to table, with the columns of `COLUMNS` (`history` has more: the metrics of
@@ -74,6 +81,7 @@ def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataF
     for name, parts in (("history", histories), ("confusion", confusions), ("stress", stresses)):
         if parts:
             frames[name] = pd.concat(parts, ignore_index=True)
+    frames["differences"] = differences.differences(results, finished, statistics)
     # Whole numbers stay whole beside the empty cells of missing runs.
     whole = ["train_examples", "test_examples", "peak_memory_bytes"]
     frames["runs"] = frames["runs"].astype(dict.fromkeys(whole, "Int64"))

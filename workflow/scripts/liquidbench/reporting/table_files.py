@@ -6,6 +6,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from liquidbench.files import write_text
+from liquidbench.reporting.difference_table import differences_table
 from liquidbench.reporting.printed import read_printed
 from liquidbench.reporting.result_tables import benchmark_table, sepsis_table, stress_table
 from liquidbench.reporting.setting_tables import (
@@ -26,7 +27,9 @@ PAPERS = {
     6: parameters_table,
 }
 # Tables that the paper does not have, by name; they need no printed numbers. Rules name them too (`rules/report.smk`).
-FURTHER: dict[str, Callable[[Study], Table]] = {}
+FURTHER: dict[str, Callable[[Study], Table]] = {
+    "differences": differences_table,
+}
 
 
 def build_tables(study: Study, paper: str | Path) -> list[Table]:
