@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from liquidbench.evaluation.statistics import Estimate, combined_variance, student_estimate
-from liquidbench.evaluation.weighted_metrics import Answers, figures_of, figures_of_draws
+from liquidbench.evaluation.weighted_metrics import Answers, figures_of_draws
 
 # The study's own: the same predictions give the same intervals.
 BOOTSTRAP_SEED = 20190416
@@ -195,13 +195,18 @@ def draw_figures(
         seed: of the draws.
     """
     units = 1 + max(int(where.max()) for where in places.values())
-    values = {key: figures_of(one) for key, one in answers.items()}
+    of_seed = {number: [key for key in answers if key[1] == number] for number in places}
+    values = {}
+    for number, keys in of_seed.items():
+        once = np.ones((len(places[number]), 1))
+        for key, figures in zip(keys, figures_of_draws([answers[key] for key in keys], once)):
+            values[key] = {name: float(value[0]) for name, value in figures.items()}
     parts: dict[tuple[str, int], list[dict[str, NDArray[np.float64]]]] = {
         key: [] for key in answers
     }
     for counts in bootstrap_counts(units, draws, np.random.default_rng(seed)):
         for number, where in places.items():
-            keys = [key for key in answers if key[1] == number]
+            keys = of_seed[number]
             weights = counts if np.array_equal(where, np.arange(units)) else counts[where]
             for key, figures in zip(keys, figures_of_draws([answers[k] for k in keys], weights)):
                 parts[key].append(figures)

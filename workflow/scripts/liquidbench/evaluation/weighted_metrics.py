@@ -131,7 +131,7 @@ class BinaryAnswers:
         """AUROC (a tie counts half) and average precision (precision summed over steps of recall)."""
         matrix, places = self._between_positives
         sums = matrix.astype(weights.dtype) @ weights
-        new, tied, hits = sums.reshape(3, places, -1).astype(np.float64)
+        new, tied, hits = sums.reshape(3, places, weights.shape[1]).astype(np.float64)
         # False alarms at each place, with those tied; what is not above or tied lies below.
         false = np.cumsum(new + tied, axis=0)
         won = np.einsum("kb,kb->b", hits, negatives - false + tied / 2)
