@@ -1,6 +1,6 @@
 """All pairs of 8 models over 5 seeds with 10,000 bootstrap draws, beside a plain loop over models, seeds and draws.
 
-    python benchmarks/differences.py [--out differences.csv] [--quick] [--threads 2]
+    python benchmarks/differences.py [--out differences.csv] [--quick] [--threads 1]
 
 Synthetic answers: 10,000 examples that all seeds share (accuracy), and test sets of 4,000 patients of which each seed
 has its own fifth of 20,000 (all metrics, AUROC and average precision among them). The loop computes scikit-learn's
@@ -143,7 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="CSV of the times")
     parser.add_argument("--quick", action="store_true", help="a tenth of the draws, fewer rounds")
-    parser.add_argument("--threads", type=int, default=2, help="of the matrix products")
+    parser.add_argument("--threads", type=int, default=1, help="of the matrix products")
     arguments = parser.parse_args()
     draws, rounds = (1000, 3) if arguments.quick else (10_000, 9)
     studies = {
