@@ -134,12 +134,67 @@ def test_runs_with_other_examples_or_without_predictions_are_not_paired_and_this
 
 def test_rows_in_another_order_are_the_same_examples(tmp_path):
     right = answers(0, 0.8)
-    items = [write_answers(tmp_path, "nmnist", "released", m, 0, right) for m in "ab"]
+    # B knows eight more, and all that A knows: two-sided, 2 / 2^8.
+    missed = [n for n, hit in enumerate(right) if not hit][:8]
+    more = [hit or n in missed for n, hit in enumerate(right)]
+    items = [
+        write_answers(tmp_path, "nmnist", "released", model, 0, some)
+        for model, some in (("a", right), ("b", more))
+    ]
     path = tmp_path / "nmnist/released/b/seed-0/predictions.csv"
     heading, *rows = path.read_text().splitlines()
     path.write_text("\n".join([heading, *reversed(rows)]) + "\n")
     (row,) = compared(tmp_path, items, draws=100).itertuples()
-    assert (row.difference, json.loads(row.mcnemar)) == (0, [1.0])
+    assert row.difference == pytest.approx(-8 / 200)
+    assert json.loads(row.mcnemar) == pytest.approx([2 / 2**8])
+
+
+def test_p_values_are_corrected_over_the_pairs(tmp_path):
+    shares = {"a": 0.9, "b": 0.8, "c": 0.78}
+    items = [
+        write_answers(tmp_path, "nmnist", "released", m, s, answers(3 * s + k, share))
+        for k, (m, share) in enumerate(shares.items())
+        for s in range(4)
+    ]
+    rows = compared(tmp_path, items, draws=300)
+    raw = sorted(rows["p_value"])
+    by_hand = [3 * raw[0], max(3 * raw[0], 2 * raw[1]), max(3 * raw[0], 2 * raw[1], raw[2])]
+    assert raw[0] < 0.02 < raw[2]
+    assert sorted(rows["p_holm"]) == pytest.approx([min(1, p) for p in by_hand])
+
+
+def test_a_seed_in_which_one_model_raises_no_alarm_is_left_out_for_its_precision(tmp_path):
+    silent = {"true_positives": 0, "false_positives": 0, "false_negatives": 10}
+    silent |= {"true_negatives": 90, "accuracy": 0.9, "precision": None}
+    items = [
+        run_item("physionet", "paper", m, s) for m in ("lstm-128", "cfc-128") for s in (0, 1, 2)
+    ]
+    for item in items:
+        gone = item["model"] == "cfc-128" and item["seed"] == 1
+        write_run(tmp_path, item, **(silent if gone else {}))
+    rows = compared(tmp_path, items, draws=100).set_index("metric")
+    assert rows.loc["precision", "seeds"] == 2 and rows.loc["recall", "seeds"] == 3
+    assert rows.loc["precision", ["value_a", "value_b"]].tolist() == [0.6, 0.6]
+
+
+def test_seeds_that_share_their_examples_share_the_chance_of_them(tmp_path):
+    """The same answers in three seeds: on the same examples three times the same evidence, on others three times as much."""
+    right = {m: answers(k, 0.8) for k, m in enumerate("ab")}
+    errors = {}
+    for protocol in ("released", "paper"):
+        items = []
+        for seed in range(3):
+            shift = 1000 * seed if protocol == "paper" else 0
+            ids = [f"e{shift + n}" for n in range(200)]
+            for m, some in right.items():
+                items.append(write_answers(tmp_path, "quickdraw", protocol, m, seed, some, ids))
+        (row,) = compared(tmp_path, items, draws=2000).itertuples()
+        # All seeds have the same difference: what is left is the chance of the examples.
+        degrees = 199 if protocol == "released" else 2
+        errors[protocol] = (row.high - row.low) / 2 / stats.t.ppf(0.975, degrees)
+    gaps = np.array(right["a"], dtype=float) - np.array(right["b"])
+    assert errors["released"] == pytest.approx(gaps.std() / math.sqrt(200), rel=0.1)
+    assert errors["paper"] == pytest.approx(gaps.std() / math.sqrt(600), rel=0.1)
 
 
 def test_hours_are_drawn_with_their_patient(tmp_path):
