@@ -93,7 +93,7 @@ def plain_loop(study: Study, draws: int) -> dict[tuple[str, int], dict[str, np.n
                 told = metrics.binary_metrics(one.targets[again], one.scores[again])
             rows[model, seed].append(told)
     return {
-        key: {name: np.array([row[name] for row in some]) for name in some[0]}
+        key: {name: np.array([row[name] for row in some], dtype=float) for name in some[0]}
         for key, some in rows.items()
     }
 
@@ -107,7 +107,7 @@ def check(study: Study, draws: int) -> None:
     drawn, plain = draw_figures(*study, draws), plain_loop(study, draws)
     for key, figures in drawn.draws.items():
         for name in set(figures) - {"false_positives"}:
-            if not np.allclose(figures[name], plain[key][name], rtol=1e-6, atol=0):
+            if not np.allclose(figures[name], plain[key][name], rtol=1e-6, atol=0, equal_nan=True):
                 sys.exit(f"error: {name} of {key} differs from a plain loop's")
 
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import differences
 import loader
 import numpy as np
 import pandas as pd
@@ -79,3 +80,16 @@ def test_ratios_are_taken_within_a_round():
     assert list(table.columns) == timing.COLUMNS
     assert table["ratio"].tolist() == [0.5, 1.0]
     assert table["milliseconds"].tolist() == [2000.0, 4000.0]
+
+
+def test_the_comparisons_of_models_equal_those_of_a_plain_loop(monkeypatch):
+    studies = differences.accuracy_study(50), differences.sepsis_study(150)
+    for study in studies:
+        differences.check(study, 3)
+    drawn = differences.compare_all(studies[0], 3)
+    assert drawn.units == 50 and len(drawn.values) == 40
+    # The draws of other answers.
+    other = differences.accuracy_study(49)
+    monkeypatch.setattr(differences, "draw_figures", lambda *arguments: drawn)
+    with pytest.raises(SystemExit, match="differs from a plain loop"):
+        differences.check(other, 3)

@@ -178,7 +178,7 @@ def test_a_seed_in_which_one_model_raises_no_alarm_is_left_out_for_its_precision
 
 
 def test_seeds_that_share_their_examples_share_the_chance_of_them(tmp_path):
-    """The same answers in three seeds: on the same examples three times the same evidence, on others three times as much."""
+    """The same answers in three seeds: on the same examples no new evidence, on others three times as much."""
     right = {m: answers(k, 0.8) for k, m in enumerate("ab")}
     errors = {}
     for protocol in ("released", "paper"):
