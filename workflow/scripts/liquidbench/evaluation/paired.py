@@ -17,7 +17,7 @@ from liquidbench.evaluation.weighted_metrics import Answers, figures_of_draws
 # The study's own: the same predictions give the same intervals.
 BOOTSTRAP_SEED = 20190416
 # Bytes of the weights in memory at once.
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 8 * 2**20
 # Of sums of some thousand rates; the least difference that metrics of so many examples can have is far above.
 ROUNDING = 1e-12
 
