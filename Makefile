@@ -30,7 +30,7 @@ test: setup ## Run the tests (ARGS=... goes to pytest)
 	@python -m pytest $(ARGS)
 
 # One after the other, and nothing beside them: they measure time.
-BENCHMARKS := cores preparation loader reading epochs
+BENCHMARKS := cores preparation loader reading epochs differences
 bench: setup ## Measure speed, as ratios, into benchmark-results/ (QUICK=1: roughly; LIQUIDBENCH_MIRROR: real files)
 	@for name in $(BENCHMARKS); do \
 	    echo "== $$name"; \

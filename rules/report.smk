@@ -23,10 +23,12 @@ SUMMARY_FILES = [
         "calibration",
         "operating_points",
         "handwriting",
+        "differences",
     )
 ]
 # The paper's tables, then those that it does not have.
-TABLES = ["1", "2", "3", "4", "5", "6", "costs", "clinical", "stress_area", "handwriting"]
+TABLES = ["1", "2", "3", "4", "5", "6", "differences"]
+TABLES += ["stress_area", "clinical", "handwriting", "costs"]
 TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
     f"{REPORTS}/tables/table_{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")
 ]
@@ -39,6 +41,7 @@ LAYOUT = as_json(
         "stress_protocol": config["stress"]["protocol"],
         "study": config["study"],
         "hourly_protocols": configuration.hourly_protocols(config),
+        "confidence": config["statistics"]["confidence"],
     }
 )
 
@@ -65,11 +68,12 @@ rule summary:
         script=script("summarise.py"),
         results=lambda wildcards: RESULTS,
         expected=lambda wildcards: EXPECTED_RUNS,
+        statistics=as_json(config["statistics"]),
         out=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("summarise.py", "report"),
     shell:
         "python {params.script:q} --results {params.results:q}"
-        " --expected {params.expected:q} --out {params.out:q} 2>&1 | tee {log:q}"
+        " --expected {params.expected:q} --statistics {params.statistics:q} --out {params.out:q} 2>&1 | tee {log:q}"
 
 
 rule tables:

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import cores
+import differences
 import loader
 import numpy as np
 import pandas as pd
@@ -125,3 +126,16 @@ def test_the_floor_is_at_the_rate_of_the_round_s_product():
     assert found["floor of a CfC"].tolist() == pytest.approx(
         [seconds * cores.floor(SHAPE)[0] / rate for seconds in (2.0, 4.0)]
     )
+
+
+def test_the_comparisons_of_models_equal_those_of_a_plain_loop(monkeypatch):
+    studies = differences.accuracy_study(50), differences.sepsis_study(150)
+    for study in studies:
+        differences.check(study, 3)
+    drawn = differences.compare_all(studies[0], 3)
+    assert drawn.units == 50 and len(drawn.values) == 40
+    # The draws of other answers.
+    other = differences.accuracy_study(49)
+    monkeypatch.setattr(differences, "draw_figures", lambda *arguments: drawn)
+    with pytest.raises(SystemExit, match="differs from a plain loop"):
+        differences.check(other, 3)

@@ -28,7 +28,8 @@ def shipped(*overlays: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def study() -> dict[str, Any]:
-    return shipped()
+    """The shipped study with one seed, so that a list of its runs stays readable."""
+    return shipped() | {"seeds": [0]}
 
 
 def changed(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def test_the_shipped_configurations_are_valid(overlays):
         ("", "sedes", "seeds"),
         ("paths", "report", "reports"),
         ("threads", "training", "train"),
+        ("statistics", "draw", "draws"),
         ("datasets", "mnist", "nmnist"),
         ("datasets.nmnist", "modles", "models"),
         ("datasets.nmnist.prepare", "bin", "bins"),
@@ -112,6 +114,8 @@ def test_an_unknown_key_is_named_with_the_keys_that_are_allowed(
         ("datasets.physionet.training.test_fraction", 1, "maximum of 1"),
         ("datasets.physionet.synthetic.septic_fraction", 1.5, "maximum of 1"),
         ("stress.draws", 0, "minimum of 1"),
+        ("statistics.draws", 10, "minimum of 100"),
+        ("statistics.confidence", 1, "maximum of 1"),
         ("models.lstm.core", "mamba", "'lstm', 'gru', 'rnn', 'cfc', 'ltc', 'gru_d'"),
         ("protocols.released.nmnist.pooling", "max", "'mean', 'mean_with_padding', 'last'"),
         ("protocols.released.nmnist.encoder.name", "cnn", "'frame_cnn'"),
@@ -240,7 +244,7 @@ def test_a_name_that_refers_to_nothing_is_refused(study, key, value, where, prob
     assert choices in error.remedy
 
 
-# The default study, written out.
+# The default study with one seed, written out.
 TRAININGS = [
     Run("nmnist", "released", "lstm", 0),
     Run("nmnist", "released", "cfc", 0),
@@ -266,6 +270,12 @@ def test_the_runs_of_the_default_study(study):
     assert configuration.training_runs(study) == TRAININGS
     assert configuration.stress_runs(study) == STRESS + STRESSED_MAIN
     assert configuration.all_runs(study) == TRAININGS + STRESS
+
+
+def test_the_default_study_has_five_seeds():
+    runs = configuration.all_runs(shipped())
+    assert len(runs) == 5 * len(TRAININGS + STRESS)
+    assert {run.seed for run in runs} == {0, 1, 2, 3, 4}
 
 
 def test_every_run_is_repeated_for_every_seed(study):

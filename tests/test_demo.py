@@ -26,13 +26,24 @@ MODELS = {
     "iam": ("lstm", "cfc"),
     "physionet": ("lstm-128", "cfc-128", "cfc-256"),
 }
-MAIN_RUNS = [f"{dataset}/demo/{model}/seed-0" for dataset in MODELS for model in MODELS[dataset]]
+SEEDS = (0, 1)
+MAIN_RUNS = [
+    f"{dataset}/demo/{model}/seed-{seed}"
+    for dataset in MODELS
+    for model in MODELS[dataset]
+    for seed in SEEDS
+]
 STRESS_RUNS = [
-    f"{dataset}/demo-stress/{model}/seed-0"
+    f"{dataset}/demo-stress/{model}/seed-{seed}"
     for dataset in ("nmnist", "quickdraw")
     for model in ("lstm", "cfc")
+    for seed in SEEDS
 ]
-HOURLY_RUNS = [f"physionet/demo-hourly/{model}/seed-0" for model in ("lstm-128", "cfc-128")]
+HOURLY_RUNS = [
+    f"physionet/demo-hourly/{model}/seed-{seed}"
+    for model in ("lstm-128", "cfc-128")
+    for seed in SEEDS
+]
 ALL_RUNS = MAIN_RUNS + STRESS_RUNS + HOURLY_RUNS
 # Lines and stays are stressed with the main study's runs.
 STRESSED = STRESS_RUNS + [run for run in MAIN_RUNS if run.startswith(("iam", "physionet"))]
@@ -87,6 +98,33 @@ def test_a_table_is_there_in_three_formats_and_says_synthetic(number):
     assert "SYNTHETIC" in latex
     page = (folder / "index.md").read_text(encoding="utf-8")
     assert markdown.splitlines()[0].removeprefix("# ") in page
+
+
+def test_every_measured_figure_has_an_interval_over_the_seeds():
+    for number in range(1, 4):
+        rows = rows_of(REPORTS / f"tables/table_{number}.csv")
+        measured = [row for row in rows if row["measured"]]
+        assert measured
+        for row in measured:
+            assert float(row["low"]) <= float(row["measured"]) <= float(row["high"])
+            assert row["observations"] == "2"
+
+
+def test_every_pair_of_models_is_compared_and_the_figures_are_the_runs():
+    rows = rows_of(RESULTS / "summary/differences.csv")
+    pairs = {(row["dataset"], row["protocol"], row["model_a"], row["model_b"]) for row in rows}
+    own = {"demo", "demo-stress"}
+    assert len({pair for pair in pairs if pair[1] in own}) >= 3 + 3 + 2
+    for row in rows:
+        if row["metric"] != "accuracy" or row["protocol"] not in own:
+            continue
+        for side in "ab":
+            runs = [
+                f"{row['dataset']}/{row['protocol']}/{row[f'model_{side}']}/seed-{seed}"
+                for seed in SEEDS
+            ]
+            accuracies = [metrics_of(run)["test"]["accuracy"] for run in runs]
+            assert float(row[f"value_{side}"]) == pytest.approx(np.mean(accuracies))
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -193,9 +231,11 @@ def test_answers_under_stress_give_its_figures(run):
     assert told == pytest.approx(values.tolist())
 
 
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("dataset", MODELS)
-def test_all_models_met_the_same_losses_and_examples(dataset):
-    runs = [run for run in STRESSED if run.startswith(dataset)]
+def test_all_models_met_the_same_losses_and_examples(dataset, seed):
+    of_seed = [run for run in STRESSED if run.endswith(f"seed-{seed}")]
+    runs = [run for run in of_seed if run.startswith(dataset)]
     columns = ("corruption", "rate", "draw", "mask_seed", "examples", "metric")
     designs = [
         [[row[name] for name in columns] for row in rows_of(RESULTS / run / "stress.csv")]

@@ -85,7 +85,7 @@ def test_the_keys_of_the_study_stand_with_their_values():
         for row in table_rows(KEYS)
         for cell in [row[{2: 1, 4: 3, 5: 3}.get(len(row), 0)]]
         if re.match(
-            r"`(study|seeds|mirror|device|jobs_per_gpu|core_implementation|(paths|threads|datasets|stress)\.[\w.]+)`$",
+            r"`(study|seeds|mirror|device|jobs_per_gpu|core_implementation|(paths|threads|statistics|datasets|stress)\.[\w.]+)`$",
             row[0],
         )
     }
@@ -230,7 +230,7 @@ def test_the_commands_of_the_readme_plan_what_it_says(tmp_path):
         result = snakemake(project, *arguments, "-n", **variables)
         assert result.returncode == 0, f"{line}\n{result.stdout}"
         planned[tuple(arguments)] = job_counts(result.stdout)
-    assert sorted(jobs.get("train", 0) for jobs in planned.values()) == [0, 1, 3, 13, 13, 39, 60]
+    assert sorted(jobs.get("train", 0) for jobs in planned.values()) == [0, 1, 13, 13, 15, 65, 300]
     assert planned["tables", "figures", "--cores", "1"] == {"summary": 1, "tables": 1, "figures": 1}
 
 

@@ -175,5 +175,5 @@ def test_several_seeds_have_their_mean_and_interval(tmp_path):
 def test_the_interval_is_scipy_s():
     values = pd.Series([0.1, 0.3, 0.35, 0.2])
     low, high = stats.t.interval(0.95, 3, loc=values.mean(), scale=stats.sem(values))
-    assert half_interval(values) == pytest.approx((high - low) / 2, rel=1e-12)
-    assert np.isnan(half_interval(values[:1]))
+    assert half_interval(values, 0.95) == pytest.approx((high - low) / 2, rel=1e-12)
+    assert np.isnan(half_interval(values[:1], 0.95))

@@ -111,13 +111,26 @@ def test_a_model_without_a_printed_row_has_none():
 def test_comparison_of_means_with_a_printed_value():
     printed = Printed("LNN", "0.90", 0.90, "made up")
     cell = compare_numbers([0.8, 0.9, 1.0], printed, decimals=2)
-    assert (cell.measured, cell.printed, cell.compared) == ("0.90 ± 0.10", "0.90", "0.00")
-    assert cell.numbers == pytest.approx((0.9, 0.1, 0.9, 0.0))
+    # 0.1 / sqrt(3) times the tabulated 4.303 of two degrees of freedom: 0.248.
+    assert cell.measured == "0.90 ± 0.10 [0.65, 1.15]"
+    assert (cell.printed, cell.compared) == ("0.90", "0.00")
+    assert cell.numbers == pytest.approx((0.9, 0.1, 0.6516, 1.1484, 3, 0.9, 0.0), abs=1e-4)
     assert compare_numbers([0.95], printed, 2).compared == "+0.05"
-    assert compare_numbers([2_700_000], Printed("", "~3M", 3e6, ""), 0, ratio=True).compared == (
-        "× 0.90"
+    counts = compare_numbers(
+        [2_700_000] * 3, Printed("", "~3M", 3e6, ""), 0, ratio=True, exact=True
     )
-    assert compare_numbers([1.0, 2.0], None, 0).measured == "1.5 ± 0.7"
+    assert (counts.measured, counts.compared) == ("2,700,000", "× 0.90")
+    # 12.706 for one degree of freedom, at 90 % 6.314.
+    assert compare_numbers([1.0, 2.0], None, 0).measured == "1.5 ± 0.7 [-4.9, 7.9]"
+    assert compare_numbers([1.0, 2.0], None, 0, confidence=0.9).measured == "1.5 ± 0.7 [-1.7, 4.7]"
+
+
+def test_one_seed_says_so_instead_of_an_interval():
+    cell = compare_numbers([0.95, math.nan], None, 2)
+    assert cell.measured == "0.95 (one seed)"
+    assert cell.numbers[:5] == (0.95, None, "one seed", "one seed", 1)
+    assert "one seed" not in compare_numbers([0.95], None, 2, exact=True).measured
+    assert "one seed" not in compare_numbers([math.nan], None, 2).measured
 
 
 def test_a_figure_that_does_not_exist_is_not_averaged():
@@ -176,7 +189,10 @@ def test_missing_runs_are_said_under_the_table(tmp_path):
     for table in (tables[0], tables[3], tables[4], tables[5]):
         assert "missing: nmnist/released/cfc seed 2" in as_markdown(table)
         assert "missing: nmnist/released/cfc seed 2" in as_latex(table)
-    assert "0.9100 ± 0.0141" in as_markdown(tables[0])
+    # The mean of two differs by 0.01, times 12.706.
+    assert "0.9100 ± 0.0141 [0.7829, 1.0371]" in as_markdown(tables[0])
+    assert float(test["low"]) == pytest.approx(0.91 - 0.127062, abs=1e-6)
+    assert test["observations"] == "2"
 
 
 def test_a_group_without_any_finished_run_still_has_its_row(tmp_path):
@@ -293,10 +309,10 @@ def test_table_6_has_the_ratio_to_the_printed_count(tmp_path):
 
 def test_synthetic_data_are_marked_in_titles_and_rows(tmp_path):
     items = [run_item("nmnist", "released", "cfc"), run_item("physionet", "paper", "cfc-256")]
-    items.append(run_item("nmnist", "stress", "cfc"))
+    items += [run_item("nmnist", "released", "lstm"), run_item("nmnist", "stress", "cfc")]
     for item in items:
         folder = write_run(tmp_path, item, synthetic=True)
-    write_stress(folder, items[2], {0.0: [0.9]})
+    write_stress(folder, items[-1], {0.0: [0.9]})
     study = study_of(tmp_path, items)
     tables = build_tables(study, PAPER)
     for table in (table for table in tables if table.rows):

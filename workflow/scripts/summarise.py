@@ -3,6 +3,7 @@
 import argparse
 
 from liquidbench.errors import run_command
+from liquidbench.reporting.differences import parse_settings
 from liquidbench.reporting.runs import parse_runs
 from liquidbench.reporting.summaries import summarise, write_summaries
 
@@ -16,10 +17,16 @@ def main() -> None:
         required=True,
         help='configured runs, a JSON list of {"dataset", "protocol", "model", "seeds"}',
     )
+    parser.add_argument(
+        "--statistics",
+        default="{}",
+        help='JSON: {"draws": of the bootstrap, "confidence": of the intervals}',
+    )
     parser.add_argument("--out", required=True, help="folder of the summaries")
     arguments = parser.parse_args()
     expected = parse_runs(arguments.expected, "--expected")
-    frames = summarise(arguments.results, expected)
+    statistics = parse_settings(arguments.statistics, "--statistics")
+    frames = summarise(arguments.results, expected, statistics)
     write_summaries(frames, arguments.out)
     states = frames["runs"]["state"].value_counts()
     print(f"{states.get('finished', 0)} runs finished, {states.get('missing', 0)} missing")

@@ -6,7 +6,11 @@ it as provenance. Imports nothing: the Snakefile reads this too.
 
 _SHARED = ("errors.py", "files.py")
 _READING_CACHES = ("datasets/cache.py", "datasets/packing.py", "datasets/splits.py")
-_LOSING_STEPS = ("datasets/observations.py", "evaluation")
+_LOSING_STEPS = (
+    "datasets/observations.py",
+    *(f"evaluation/{name}.py" for name in ("corruptions", "decoding", "removal")),
+)
+_COMPARING = tuple(f"evaluation/{name}.py" for name in ("paired", "statistics", "weighted_metrics"))
 _JUDGING = tuple(f"evaluation/{name}.py" for name in ("clinical", "metrics", "utility"))
 _PARTS = {
     "fetch": tuple(
@@ -30,10 +34,10 @@ _PARTS = {
             )
         ),
     ),
-    "train": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS),
+    "train": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS, *_JUDGING),
     "baseline": (*_READING_CACHES, "models", "training", "evaluation/decoding.py", *_JUDGING),
-    "stress": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS),
-    "report": ("reporting", "evaluation/edits.py", *_JUDGING),
+    "stress": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS, *_JUDGING),
+    "report": ("reporting", "evaluation/edits.py", *_COMPARING, *_JUDGING),
 }
 
 

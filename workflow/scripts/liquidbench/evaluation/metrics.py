@@ -72,16 +72,33 @@ def transcription_metrics(references: Sequence[str], readings: Sequence[str]) ->
         readings: the texts that were read, in the same order.
     """
     rates = {}
-    for name, split in (("cer", list), ("wer", str.split)):
+    for name, edits, lengths in zip(("cer", "wer"), *edits_and_lengths(references, readings)):
+        rates[name] = float(np.mean(edits / np.maximum(lengths, 1)))
+        rates[f"{name}_pooled"] = float(edits.sum() / max(lengths.sum(), 1))
+    return rates
+
+
+def edits_and_lengths(
+    references: Sequence[str], readings: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Levenshtein distance and length of the reference of each line, in characters and in words.
+
+    Args:
+        references: the texts that were written.
+        readings: the texts that were read, in the same order.
+
+    Returns:
+        (edits, lengths), each (2, lines): first characters, then words (split at white space).
+    """
+    edits, lengths = [], []
+    for split in (list, str.split):
         pairs = [
             (split(reference), split(reading))
             for reference, reading in zip(references, readings, strict=True)
         ]
-        edits = np.array([Levenshtein.distance(*pair) for pair in pairs], dtype=np.float64)
-        lengths = np.array([len(reference) for reference, _ in pairs], dtype=np.float64)
-        rates[name] = float(np.mean(edits / np.maximum(lengths, 1)))
-        rates[f"{name}_pooled"] = float(edits.sum() / max(lengths.sum(), 1))
-    return rates
+        edits.append([Levenshtein.distance(*pair) for pair in pairs])
+        lengths.append([len(reference) for reference, _ in pairs])
+    return np.array(edits, dtype=np.float64), np.array(lengths, dtype=np.float64)
 
 
 def confusion_counts(targets: NDArray, predictions: NDArray, classes: int) -> NDArray[np.int64]:

@@ -47,7 +47,9 @@ def clinical_table(study: Study) -> Table:
         for name, (_, decimals) in FIGURES.items():
             values = rows.loc[rows["figure"] == name, "value"].tolist()
             if values:
-                figures[name] = compare_numbers(values, None, decimals)
+                figures[name] = compare_numbers(
+                    values, None, decimals, confidence=study.layout.confidence
+                )
         about = (
             "hour" if study.is_hourly(group) else "stay",
             group.data,

@@ -46,7 +46,11 @@ def costs_table(study: Study) -> Table:
     for group in groups:
         metric, heading = QUALITY[group.dataset]
         reference = references.get((group.dataset, group.protocol))
-        figures = {"quality": compare_numbers(study.metric(group, "test", metric), None, 4)}
+        figures = {
+            "quality": compare_numbers(
+                study.metric(group, "test", metric), None, 4, confidence=study.layout.confidence
+            )
+        }
         for name in COSTS:
             figures[name] = _cost(study, group, reference, name)
         about = (
@@ -84,14 +88,16 @@ def _cost(study: Study, group: Group, reference: Group | None, name: str) -> Com
     """A cost, with its ratio to that of the reference where both have it."""
     column, factor, decimals = COSTS[name]
     values = _values(study, group, column, factor)
-    comparison = compare_numbers(values, None, decimals)
+    counted = column in ("core_parameters", "flops_per_example")
+    comparison = compare_numbers(
+        *(values, None, decimals), confidence=study.layout.confidence, exact=counted
+    )
     beside = _values(study, reference, column, factor) if reference else None
     if not values or not beside:
         return comparison
     ratio = _mean(values) / _mean(beside)
-    mean, deviation, *_ = comparison.numbers
     shown = f"× {ratio:.2f}" if ratio >= 0.01 else f"× {ratio:.1e}"
-    return replace(comparison, compared=shown, numbers=(mean, deviation, None, ratio))
+    return replace(comparison, compared=shown, numbers=(*comparison.numbers[:-1], ratio))
 
 
 def _values(study: Study, group: Group, column: str, factor: float) -> list[float] | None:

@@ -2,15 +2,15 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
 
 from liquidbench.evaluation.edits import KINDS
+from liquidbench.evaluation.statistics import mean_interval
 from liquidbench.reporting import style
+from liquidbench.reporting.differences import percent
 from liquidbench.reporting.line_errors import BIN, READINGS
 from liquidbench.reporting.printed import COLUMNS as PRINTED_COLUMNS
 from liquidbench.reporting.printed import PrintedTable
@@ -27,7 +27,6 @@ RATES = {
     "wer": "WER, mean over lines",
     "wer_pooled": "WER, pooled over words",
 }
-CONFIDENCE = 0.95
 ABOUT = ("Data set", "Data", "Protocol", "Model", "Reading", "Seeds", "Examples train / test")
 
 
@@ -52,11 +51,19 @@ def handwriting_table(study: Study) -> Table:
     for group in groups:
         for reading, (_, suffix) in READINGS.items():
             figures = {
-                name: compare_numbers(study.metric(group, "test", f"{name}{suffix}"), None, 4)
+                name: compare_numbers(
+                    study.metric(group, "test", f"{name}{suffix}"),
+                    *(None, 4),
+                    confidence=study.layout.confidence,
+                )
                 for name in RATES
             }
             shares = _errors_per_100_characters(study, group, reading)
-            figures |= {kind: compare_numbers(shares.get(kind), None, 2) for kind in KINDS}
+            confidence = study.layout.confidence
+            figures |= {
+                kind: compare_numbers(shares.get(kind), None, 2, confidence=confidence)
+                for kind in KINDS
+            }
             about = (title_of(group.dataset), group.data, group.protocol_label, group.model)
             how = f"beam search{_width(study, group)}" if reading == "beam" else reading
             table.rows.append(Row((*about, how, group.seeds, group.examples), figures))
@@ -102,7 +109,8 @@ def line_length_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, 
     for group in groups:
         rows = select(study.frames["handwriting"], group.dataset, group.protocol, group.model)
         for reading, look in READING_LINES.items():
-            _draw_rates(top, rows[rows["reading"] == reading], look, styles[group.model])
+            own, colours = rows[rows["reading"] == reading], styles[group.model]
+            _draw_rates(top, own, look, colours, study.layout.confidence)
     lines = rows[(rows["reading"] == "greedy") & (rows["seed"] == rows["seed"].min())]
     bottom.bar(_middle(lines["shortest"]), lines["lines"], width=0.8 * BIN, color=style.LIGHT_GREY)
     top.set(ylabel="CER (mean over lines)", ylim=(0, None))
@@ -120,17 +128,19 @@ def line_length_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, 
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     caption = (
         f"{about_runs(groups)} Solid: greedy reading; dashed: beam search. {BIN} neighbouring lengths "
-        f"share a point. {_spread(groups)} Below: test lines of each length."
+        f"share a point. {_spread(groups, study.layout.confidence)} Below: test lines of each length."
     )
     return figure, title, caption
 
 
-def _spread(groups: list[Group]) -> str:
+def _spread(groups: list[Group], confidence: float) -> str:
     """What a caption says of the seeds."""
     several = [group for group in groups if len(group.finished) > 1]
     if not several:
         return "One seed, hence no interval."
-    text = f"Points: mean over seeds; bars: {CONFIDENCE:.0%} interval of that mean (Student's t)."
+    text = (
+        f"Points: mean over seeds; bars: {percent(confidence)} interval of that mean (Student's t)."
+    )
     return text if several == groups else f"{text} A model with one seed has no bars."
 
 
@@ -138,20 +148,20 @@ def _middle(shortest: pd.Series) -> pd.Series:
     return shortest + (BIN - 1) / 2
 
 
-def _draw_rates(axes: Axes, rows: pd.DataFrame, look: str, colours: tuple[str, str]) -> None:
+def _draw_rates(
+    axes: Axes, rows: pd.DataFrame, look: str, colours: tuple[str, str], confidence: float
+) -> None:
     """One reading of one model: means over seeds, and intervals where a bin has several seeds."""
     colour, marker = colours
     rates = rows.groupby("shortest")["cer"]
     mean = rates.mean()
     places = _middle(mean.index.to_series())
     axes.plot(places, mean, look, color=colour, marker=marker, ms=4)
-    reach = rates.agg(half_interval)
+    reach = rates.agg(half_interval, confidence)
     axes.errorbar(places, mean, yerr=reach, fmt="none", ecolor=colour, elinewidth=1, capsize=2)
 
 
-def half_interval(values: pd.Series) -> float:
+def half_interval(values: pd.Series, confidence: float) -> float:
     """Half the width of Student's interval of a mean over seeds; NaN with one seed."""
-    if len(values) < 2:
-        return math.nan
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
-    return float(quantile * np.std(values, ddof=1) / math.sqrt(len(values)))
+    interval = mean_interval(values, confidence)
+    return math.nan if interval.low is None else (interval.high - interval.low) / 2

@@ -6,6 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from liquidbench.reporting import style
+from liquidbench.reporting.bands import interval_band
+from liquidbench.reporting.differences import percent
 from liquidbench.reporting.study import Group, Study, select, title_of
 
 METRIC_TITLES = {"accuracy": "Accuracy", "cer": "CER (mean over lines)"}
@@ -30,7 +32,7 @@ def about_runs(groups: list[Group]) -> str:
 def training_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
     """Loss and metric over the epochs of one data set; a row of panels per protocol.
 
-    Lines are means over seeds, bands their range.
+    Lines are means over seeds, bands the interval of the mean.
 
     Args:
         groups: finished groups of one data set.
@@ -53,15 +55,40 @@ def training_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str
                 axes.set_ylabel("Loss" if name == "loss" else METRIC_TITLES[name])
                 for split in SPLIT_LINES:
                     _draw_curve(axes, history, f"{split}_{name}", styles[group.model], split)
+        # After all lines, which alone decide what the axes show.
+        for group in (group for group in groups if group.protocol == protocol):
+            _draw_bands(study, row, group, styles[group.model][0])
         for axes in row:
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
     _legend(figure, styles)
     caption = (
         f"{about_runs(groups)} Solid: test split, after each epoch; dotted: training split, as the epoch "
-        "went (a character error rate is not taken while training). Mean over seeds; bands: range."
+        f"went (a character error rate is not taken while training). {bands_text(study, groups)}"
     )
     return figure, title, caption
+
+
+def bands_text(study: Study, groups: list[Group]) -> str:
+    """What lines and bands are, for captions."""
+    if all(len(group.finished) < 2 for group in groups):
+        return "One seed, hence no interval."
+    interval = percent(study.layout.confidence)
+    return (
+        f"Lines: mean over seeds; bands: {interval} interval of the mean (Student's t over the "
+        "seeds), cut where it leaves the picture; none for a model with one seed."
+    )
+
+
+def _draw_bands(study: Study, row, group: Group, colour: str) -> None:
+    history = select(study.frames["history"], group.dataset, group.protocol, group.model)
+    metric = "cer" if _present(history, "test_cer") else "accuracy"
+    for axes, name in zip(row, ("loss", metric)):
+        for column in (f"{split}_{name}" for split in SPLIT_LINES):
+            if _present(history, column):
+                values = history.assign(value=pd.to_numeric(history[column]))
+                by_seed = values.pivot(index="epoch", columns="seed", values="value")
+                interval_band(axes, by_seed, colour, study.layout.confidence)
 
 
 def _present(history: pd.DataFrame, name: str) -> bool:
@@ -83,8 +110,6 @@ def _draw_curve(axes, history: pd.DataFrame, name: str, look: tuple[str, str], s
         marker=marker if few and split == "test" else None,
         ms=3.5,
     )
-    if history["seed"].nunique() > 1:
-        axes.fill_between(epochs, values.min(), values.max(), color=colour, alpha=0.15, lw=0)
 
 
 def _legend(figure: Figure, styles: dict[str, tuple[str, str]]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 
+from liquidbench.reporting.differences import percent
 from liquidbench.reporting.printed import PrintedTable
 from liquidbench.reporting.study import Group, Study, select, title_of
 from liquidbench.reporting.table import Row, Table, compare_numbers
@@ -51,18 +52,39 @@ def synthetic_share(groups: list[Group]) -> str:
     return "none" if True not in marks else "all" if marks == {True} else "some"
 
 
-def common_notes(study: Study, groups: list[Group], printed: PrintedTable) -> list[str]:
-    """Missing runs, printed rows without a run, mixed caches, and what the columns mean."""
+def common_notes(
+    study: Study, groups: list[Group], printed: PrintedTable, estimates: bool = True
+) -> list[str]:
+    """Missing runs, printed rows without a run, mixed caches, and what the columns mean.
+
+    Args:
+        estimates: whether figures vary over seeds, and so have intervals.
+    """
     notes = [note for group in groups for note in group.missing_notes]
     absent = printed.rows_without({(group.dataset, group.model) for group in groups})
     if absent:
         notes.append(f"printed in the paper, not configured here: {', '.join(absent)}")
     notes += _mixed_caches(study, groups)
-    if any(len(group.finished) > 1 for group in groups):
-        notes.append("mean ± standard deviation over the seeds")
+    notes += interval_notes(study, groups) if estimates else []
     if any(group.data not in ("–", "SYNTHETIC", "download") for group in groups):
         notes.append(
             "Data `mirror`: files from a folder of the user's, which need not be the paper's data"
+        )
+    return notes
+
+
+def interval_notes(study: Study, groups: list[Group]) -> list[str]:
+    """What stands behind a figure: several seeds and their interval, or one seed and none."""
+    notes = []
+    if any(len(group.finished) > 1 for group in groups):
+        notes.append(
+            "mean ± standard deviation over the seeds, and in brackets the "
+            f"{percent(study.layout.confidence)} interval of the mean (Student's t over the seeds): other seeds, the "
+            "same data; it may reach beyond what is possible where seeds are few"
+        )
+    if any(len(group.finished) == 1 for group in groups):
+        notes.append(
+            "“one seed”: a single training, so nothing is known of how far another would differ"
         )
     return notes
 
@@ -120,6 +142,7 @@ def benchmark_table(study: Study, printed: PrintedTable) -> Table:
                     printed.find(f"{split}/{name}", group.dataset, group.model),
                     decimals=4,
                     comparable=group.papers_data,
+                    confidence=study.layout.confidence,
                 )
                 for split in SPLITS
             }
@@ -153,7 +176,11 @@ def sepsis_table(study: Study, printed: PrintedTable) -> Table:
         for name, (_, decimals) in SEPSIS.items():
             values = study.metric(group, "test", name)
             target = printed.find(name, group.dataset, group.model)
-            figures[name] = compare_numbers(values, target, decimals, comparable=group.papers_data)
+            figures[name] = compare_numbers(
+                *(values, target, decimals),
+                comparable=group.papers_data,
+                confidence=study.layout.confidence,
+            )
             gone = sum(map(math.isnan, values or []))
             if gone:
                 undefined.append(

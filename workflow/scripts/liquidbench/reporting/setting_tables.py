@@ -204,13 +204,13 @@ def parameters_table(study: Study, printed: PrintedTable) -> Table:
         main = study.is_main(group)
         figures = {}
         for name in COUNTS:
-            # The seeds of one model have one size: no spread to show.
-            values = counts[name].unique().tolist() or None
+            values = counts[name].tolist() or None
             target = printed.find(name, group.dataset, group.model) if main else None
-            figures[name] = compare_numbers(values, target, decimals=0, ratio=True)
+            figures[name] = compare_numbers(values, target, decimals=0, ratio=True, exact=True)
         table.rows.append(Row(_about_counts(study, group, printed if main else None), figures))
     table.synthetic = synthetic_share(groups)
-    table.notes = common_notes(study, groups, printed)
+    table.notes = common_notes(study, groups, printed, estimates=False)
+    table.notes.append("counts are exact and the same for every seed: no interval")
     table.notes.append(
         "the paper's counts are approximations of the whole model; the ratio is measured / paper"
     )

@@ -4,7 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from liquidbench.reporting import style
-from liquidbench.reporting.result_figures import about_runs, any_synthetic
+from liquidbench.reporting.bands import interval_band
+from liquidbench.reporting.result_figures import about_runs, any_synthetic, bands_text
 from liquidbench.reporting.stress_tables import METRIC_TITLES
 from liquidbench.reporting.study import Group, Study, select, title_of
 
@@ -44,7 +45,8 @@ def stress_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
     for axes, corruption in zip(grid, corruptions):
         for group, label in zip(groups, labels):
             rows = select(of_dataset, group.dataset, group.protocol, group.model)
-            _draw_curve(axes, rows[rows["corruption"] == corruption], label, styles[label])
+            rows = rows[rows["corruption"] == corruption]
+            _draw_curve(axes, rows, label, styles[label], study.layout.confidence)
         axes.set(title=corruption, xlabel="share that is lost (%)")
         axes.grid(alpha=0.3)
     # Error rates may exceed 1. Of all panels, once all is drawn: they share the scale.
@@ -58,17 +60,20 @@ def stress_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
     }
     figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown))
     caption = (
-        f"{about_runs(groups)} Lines: mean over seeds and draws of what is lost, which is the same for every model; "
-        "bands: range over seeds and draws."
+        f"{about_runs(groups)} Each seed is the mean over its draws of what is lost, which is the same for every "
+        f"model. {bands_text(study, groups)}"
     )
     return figure, title, caption
 
 
-def _draw_curve(axes, rows: pd.DataFrame, label: str, look: tuple[str, str]) -> None:
+def _draw_curve(
+    axes, rows: pd.DataFrame, label: str, look: tuple[str, str], confidence: float
+) -> None:
     if rows.empty:
         return
-    values = (rows["value"] * 100).groupby(rows["rate"])
-    rates = [rate * 100 for rate in values.groups]
+    # First over the draws of a run, then over runs: a seed is one observation.
+    percents = rows.assign(rate=rows["rate"] * 100, value=rows["value"] * 100)
+    by_seed = percents.pivot_table(index="rate", columns="seed", values="value")
     colour, marker = look
-    axes.plot(rates, values.mean(), color=colour, marker=marker, ms=5, label=label)
-    axes.fill_between(rates, values.min(), values.max(), color=colour, alpha=0.15, lw=0)
+    axes.plot(by_seed.index, by_seed.mean(axis=1), color=colour, marker=marker, ms=5, label=label)
+    interval_band(axes, by_seed, colour, confidence)

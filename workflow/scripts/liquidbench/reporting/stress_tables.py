@@ -46,7 +46,7 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
                     target = printed.find(f"{corruption}/{name}", group.dataset, group.model)
                 # First over the draws of a run, then over runs: a seed is one observation.
                 values = (here.groupby("seed")["value"].mean() * 100).tolist() or None
-                figures[name] = _compared(group, values, target)
+                figures[name] = _compared(study, group, values, target)
             about = (*about_group(group, printed), corruption, METRIC_TITLES[metric], _draws(rows))
             table.rows.append(Row(about, figures))
     table.synthetic = synthetic_share(groups)
@@ -84,7 +84,7 @@ def stress_area_table(study: Study) -> Table:
             ]
             rates = " ".join(percent(rate) for rate in sorted(set(rows["rate"]))) or "–"
             about = (*front, corruption, METRIC_TITLES[metric], rates, _draws(rows))
-            table.rows.append(Row(about, {"area": _compared(group, values or None, None)}))
+            table.rows.append(Row(about, {"area": _compared(study, group, values or None, None)}))
     table.synthetic = synthetic_share(groups)
     table.notes = [
         "trapezoids over the rates (%), divided by the distance from the lowest to the highest: a mean over the rates; "
@@ -130,8 +130,15 @@ def _curves(study: Study, group: Group) -> Iterator[tuple[str, str, pd.DataFrame
             yield corruption, metric, some[some["metric"] == metric]
 
 
-def _compared(group: Group, values: list[float] | None, target: Printed | None) -> Comparison:
-    return compare_numbers(values, target, decimals=2, comparable=group.papers_data)
+def _compared(
+    study: Study, group: Group, values: list[float] | None, target: Printed | None
+) -> Comparison:
+    return compare_numbers(
+        *(values, target),
+        decimals=2,
+        comparable=group.papers_data,
+        confidence=study.layout.confidence,
+    )
 
 
 def _draws(rows: pd.DataFrame) -> str:

@@ -56,17 +56,25 @@ NUMBERS = {
     "calibration": ["seed", "bin", "count", "mean_probability", "observed"],
     "operating_points": ["seed", "recall", "precision", "false_alarms", "stays", "threshold"],
     "handwriting": ["seed", *line_errors.NUMBERS],
+    "differences": [
+        *["seeds", "examples", "value_a", "value_b", "difference", "low", "high"],
+        *["p_value", "p_holm", "comparisons", "p_these_models"],
+    ],
 }
+
+TEXTS = [*RUN_COLUMNS[:3], "model_a", "model_b"]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which protocol is a data set's main one, which is the stress test's, and which tell sepsis by the hour."""
+    """Which protocol is a data set's main one, which is the stress test's, which tell sepsis by the hour, and how sure
+    the intervals are."""
 
     main_protocols: dict[str, str]
     stress_protocol: str
     study: str = ""
     hourly_protocols: tuple[str, ...] = ()
+    confidence: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -220,7 +228,7 @@ def read_study(summary: str | Path, layout: str) -> Study:
     Args:
         summary: the folder that the `summarise` command wrote.
         layout: JSON, ``{"main_protocols": {data set: protocol}, "stress_protocol": name}`` and
-            optionally the name of the `study` and a list of `hourly_protocols`.
+            optionally the name of the `study`, a list of `hourly_protocols` and the `confidence` of the intervals.
 
     Raises:
         InputError: a file or a column is missing, or the layout is not such an object.
@@ -230,14 +238,16 @@ def read_study(summary: str | Path, layout: str) -> Study:
         path = Path(summary, f"{name}.csv")
         frame = read_table(path, columns, NUMBERS[name], "Run the summarise command again")
         # pandas keeps text as "string"; comparisons below want plain Python text.
-        frames[name] = frame.astype(dict.fromkeys(RUN_COLUMNS[:3], object))
+        names = [column for column in TEXTS if column in frame]
+        frames[name] = frame.astype(dict.fromkeys(names, object))
     return Study(frames, _parse_layout(layout))
 
 
 def _parse_layout(text: str) -> Layout:
     where, remedy = "--layout", 'Give {"main_protocols": {...}, "stress_protocol": "..."}'
     content = json_object(text, where, remedy)
-    required, optional = {"main_protocols", "stress_protocol"}, {"study", "hourly_protocols"}
+    required = {"main_protocols", "stress_protocol"}
+    optional = {"study", "hourly_protocols", "confidence"}
     if not required <= set(content) <= required | optional:
         found = f"found the keys {', '.join(sorted(content))}"
         raise InputError(where, found, remedy)
@@ -247,8 +257,11 @@ def _parse_layout(text: str) -> Layout:
     hourly = content.get("hourly_protocols", [])
     if not isinstance(hourly, list) or not all(isinstance(name, str) for name in hourly):
         raise InputError(where, f"hourly_protocols is {hourly!r}", remedy)
+    confidence = content.get("confidence", 0.95)
+    if not isinstance(confidence, float) or not 0 < confidence < 1:
+        raise InputError(where, f"confidence is {confidence!r}", "Give a number between 0 and 1")
     stress, title = str(content["stress_protocol"]), str(content.get("study", ""))
-    return Layout(main, stress, title, tuple(hourly))
+    return Layout(main, stress, title, tuple(hourly), confidence)
 
 
 def synthetic_warning(study: Study) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from liquidbench.errors import InputError
-from liquidbench.reporting import line_errors
+from liquidbench.reporting import differences, line_errors
 from liquidbench.reporting.clinical_summary import (
     CALIBRATION_COLUMNS,
     CLINICAL_COLUMNS,
@@ -46,17 +46,23 @@ COLUMNS = {
     "calibration": CALIBRATION_COLUMNS,
     "operating_points": OPERATING_COLUMNS,
     "handwriting": line_errors.COLUMNS,
+    "differences": differences.COLUMNS,
 }
 
 _FACTS_OF_METRICS = ("core_implementation", "cache_sha256", "code_sha256")
 
 
-def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataFrame]:
+def summarise(
+    results: str | Path,
+    expected: list[RunKey],
+    statistics: differences.Settings = differences.USUAL,
+) -> dict[str, pd.DataFrame]:
     """Gather the run directories of the expected runs.
 
     Args:
         results: the results folder.
         expected: the configured runs; their order is the order of the rows.
+        statistics: how differences between models are judged.
 
     Returns:
         Summary name to table, with the columns of `COLUMNS` (`history` has more: the metrics of
@@ -100,6 +106,7 @@ def summarise(results: str | Path, expected: list[RunKey]) -> dict[str, pd.DataF
     ):
         if parts:
             frames[name] = pd.concat(parts, ignore_index=True)
+    frames["differences"] = differences.differences(results, finished, statistics)
     # Whole numbers stay whole beside the empty cells of what there is not.
     whole = ["train_examples", "test_examples", "peak_memory_bytes"]
     frames["runs"] = frames["runs"].astype(dict.fromkeys(whole, "Int64"))

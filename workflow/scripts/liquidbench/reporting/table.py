@@ -11,15 +11,17 @@ import csv
 import io
 import math
 import re
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import stdev
 
 from tabulate import tabulate
 
+from liquidbench.evaluation.statistics import mean_interval
 from liquidbench.reporting.printed import Printed
 
 NOTHING = "–"
+ONE_SEED = "one seed"
 ROMAN = ("I", "II", "III", "IV", "V", "VI")
 
 
@@ -27,13 +29,14 @@ ROMAN = ("I", "II", "III", "IV", "V", "VI")
 class Comparison:
     """A measured value, the printed one and how they compare: as shown, and as numbers or text.
 
-    `numbers` are (measured, standard deviation, printed, compared) as CSV holds them.
+    `numbers` are (measured, standard deviation, low, high, observations, printed, compared) as CSV holds them;
+    the interval's ends are the words "one seed" where a single seed has none.
     """
 
     measured: str
     printed: str = ""
     compared: str = ""
-    numbers: tuple[float | str | None, ...] = (None, None, None, None)
+    numbers: tuple[float | str | None, ...] = (None,) * 7
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,12 @@ def compare_numbers(
     decimals: int,
     ratio: bool = False,
     comparable: bool = True,
+    confidence: float = 0.95,
+    exact: bool = False,
 ) -> Comparison:
-    """Compare the mean over seeds with the printed number.
+    """Set the mean over seeds, with standard deviation and interval, beside the printed number.
+
+    The interval is Student's over the seeds (`liquidbench.evaluation.statistics.mean_interval`).
 
     Args:
         values: one per seed, NaN where a figure does not exist (precision without an alarm) and
@@ -115,10 +122,19 @@ def compare_numbers(
         ratio: compare as measured / printed instead of measured - printed.
         comparable: False where the two are not of the same thing (synthetic data): they stand
             beside each other, and no difference is taken.
+        confidence: of the interval.
+        exact: the values are counted and not estimated (parameters): no interval, where all are equal.
     """
     there = [value for value in values or [] if not math.isnan(value)]
-    mean = statistics.fmean(there) if there else None
-    sd = statistics.stdev(there) if len(there) > 1 else None
+    exact = exact and len(set(there)) == 1
+    mean = math.fsum(there) / len(there) if there else None
+    sd = stdev(there) if len(there) > 1 and not exact else None
+    low, high = None, None
+    if sd is not None:
+        interval = mean_interval(there, confidence)
+        low, high = interval.low, interval.high
+    elif there and not exact:
+        low = high = ONE_SEED
     target = printed.value if printed else None
     compared, shown_compared = None, ""
     if comparable and mean is not None and target is not None:
@@ -129,9 +145,21 @@ def compare_numbers(
     else:
         # A mean of counts over seeds need not be whole.
         digits = 1 if decimals == 0 and mean % 1 else decimals
-        shown = f"{mean:,.{digits}f}" + ("" if sd is None else f" ± {sd:,.{digits}f}")
+        shown = f"{mean:,.{digits}f}"
+        if sd is not None:
+            shown += f" ± {sd:,.{digits}f} {interval_text(low, high, digits)}"
+        elif not exact:
+            shown += f" ({ONE_SEED})"
     text = printed.text if printed else ""
-    return Comparison(shown, text, shown_compared, (mean, sd, target, compared))
+    return Comparison(
+        shown, text, shown_compared, (mean, sd, low, high, len(there), target, compared)
+    )
+
+
+def interval_text(low: float, high: float, decimals: int) -> str:
+    """The ends of an interval in brackets, a minus sign on none that rounds to zero."""
+    ends = (signed(value, decimals).removeprefix("+") for value in (low, high))
+    return f"[{', '.join(ends)}]"
 
 
 def signed(value: float, decimals: int) -> str:
@@ -143,17 +171,21 @@ def signed(value: float, decimals: int) -> str:
 def compare_texts(measured: str, printed: Printed | None, verdict: str = "") -> Comparison:
     """Set a measured text beside the printed one, with a verdict of the caller's."""
     text = printed.text if printed else ""
-    return Comparison(measured, text, verdict, (measured, None, text, verdict))
+    return Comparison(measured, text, verdict, (measured, None, None, None, None, text, verdict))
 
 
 def as_csv(table: Table) -> str:
     """One line per row and figure, numbers unrounded, empty where nothing is measured or printed.
 
-    A table of texts alone has no column of standard deviations.
+    A table of texts alone has no columns of standard deviation, interval and observations (the seeds that have
+    the figure); one that the paper does not have has no columns of its numbers and of comparisons.
     """
     texts = table.compared_as == "verdict"
-    headings = ["measured", "standard_deviation", "paper", table.compared_as]
-    keep = [0, 2, 3] if texts else [0, 1, 2, 3]
+    headings = ["measured", "standard_deviation", "low", "high", "observations", "paper"]
+    headings.append(table.compared_as)
+    keep = ([0] if texts else list(range(5))) + (
+        [5, 6] if table.is_papers else [6] * table.sets_beside
+    )
     output = io.StringIO()
     writer = csv.writer(output, lineterminator="\n")
     about = [re.sub(r"\W+", "_", name.lower().replace("'s", "")) for name in table.about]
@@ -257,6 +289,7 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
+    "<": "$<$",
     "×": r"$\times$",
     "–": "--",
     **{character: f"\\{character}" for character in "&%$#_{}"},

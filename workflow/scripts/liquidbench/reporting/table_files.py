@@ -8,6 +8,7 @@ from tabulate import tabulate
 from liquidbench.files import write_text
 from liquidbench.reporting.clinical_tables import clinical_table
 from liquidbench.reporting.cost_table import costs_table
+from liquidbench.reporting.difference_table import differences_table
 from liquidbench.reporting.handwriting import handwriting_table
 from liquidbench.reporting.printed import read_printed
 from liquidbench.reporting.result_tables import benchmark_table, sepsis_table
@@ -31,10 +32,11 @@ PAPERS = {
 }
 # Tables that the paper does not have, by name; they need no printed numbers. Rules name them too (`rules/report.smk`).
 FURTHER: dict[str, Callable[[Study], Table]] = {
-    "costs": costs_table,
-    "clinical": clinical_table,
+    "differences": differences_table,
     "stress_area": stress_area_table,
+    "clinical": clinical_table,
     "handwriting": handwriting_table,
+    "costs": costs_table,
 }
 
 

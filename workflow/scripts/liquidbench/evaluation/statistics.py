@@ -1,0 +1,240 @@
+"""Means over seeds, differences between two models, and how sure one can be of them.
+
+**What varies.** A study repeats a training over seeds, and each repetition answers a set of test examples. Two things
+would come out otherwise another time: what the seed decides (initial weights, order of batches, the split where the
+source has none) and which examples happened to be in the test set. A statement about two models has to allow for both.
+
+**Two designs, one estimator.** Where all seeds share the test examples (N-MNIST, IAM: *crossed*), repeating the
+training does not average out the luck of the examples. Where each seed has a test set of its own (*nested*), it does.
+Random splits of one data set (QuickDraw, PhysioNet) lie between: their test sets overlap. With d_s the difference of
+seed s, all three have
+
+    Var(mean of d) = Var(d_s) / S + Cov(d_s, d_s'),
+
+where the covariance comes from the examples that two seeds share, and is zero if they share none. The first term is
+estimated from the S differences, the second by the bootstrap, which draws the examples of all seeds at once, by
+identifier (`PairedDraws`). For a mean over fully crossed examples the sum is the unbiased estimate of the two-way
+random-effects model, (MS_seeds + MS_examples - MS_residual) / (S N), kept from falling below its first term.
+
+**Why not the plain percentile bootstrap.** Drawing 5 seeds out of 5 gives a variance that is 4/5 of the right one and
+quantiles that ignore how badly five values tell a variance; drawing seeds and examples at once counts the residual up
+to three times (Owen 2007, "The pigeonhole bootstrap"). So the bootstrap gives the covariance and the lopsidedness of
+the interval, and its width is the standard error above times a quantile of Student's t, with Satterthwaite's degrees
+of freedom, much as in Hesterberg's (2015) expanded percentile interval. The p-value inverts the same interval: it is
+below 5 % exactly when the 95 % interval excludes 0.
+
+**Overlapping splits.** Nadeau and Bengio (2003) replace 1/S by 1/S + n_test/n_train. Their correlation between splits,
+n_test / (n_test + n_train), is what shared test examples cause when nothing else varies; the covariance above measures
+it instead of assuming it, and gives the same in that case. Where the seeds' own randomness dominates, their interval
+would be half as wide again as it needs to be. Training sets overlap as well, and nobody can tell from one data set how
+much that matters (Bengio and Grandvalet 2004). So all intervals here speak of models trained on parts of *this* data
+set and tested on new examples like its own; not of a new data set to train on. For N-MNIST and IAM, whose one training
+set every seed shares, nothing else is possible either.
+
+**What the calibration assumes** (tests/test_statistics.py): outcomes are right or wrong with a chance made of a
+difficulty that both models share, an inclination of an example to either model, an effect of each training, and
+chance; all normal on the logit scale.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval. Without one (a single seed), `low`, `high` and `p_value` are NaN.
+
+    Attributes:
+        value: the mean.
+        standard_error: of the mean.
+        degrees: Student's degrees of freedom.
+        low, high: ends of the interval.
+        p_value: two-sided, of the hypothesis that the true value is 0.
+    """
+
+    value: float
+    standard_error: float = np.nan
+    degrees: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    p_value: float = np.nan
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Mean and Student-t interval of one figure over seeds.
+
+    Args:
+        values: (seeds,) one value per seed; NaN where the figure does not exist, which is left out.
+        confidence: of the interval, between 0 and 1.
+
+    Returns:
+        The estimate; without an interval for a single value, all NaN for none.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        return Estimate(np.nan)
+    if len(values) == 1:
+        return Estimate(float(values[0]))
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    return student_estimate(float(values.mean()), error, len(values) - 1, confidence)
+
+
+def student_estimate(
+    value: float,
+    standard_error: float,
+    degrees: float,
+    confidence: float = 0.95,
+    sides: tuple[float, float] = (1.0, 1.0),
+) -> Estimate:
+    """An estimate with Student's interval, and the p-value that goes with it.
+
+    Args:
+        value: the estimate.
+        standard_error: not negative. With 0 the interval is the value alone.
+        degrees: of freedom, above 0.
+        confidence: of the interval.
+        sides: how much of the half-width lies below and above the value; they add up to 2.
+    """
+    reach = (
+        stats.t.ppf((1 + confidence) / 2, degrees) * standard_error if standard_error > 0 else 0.0
+    )
+    # The side that faces 0 decides whether the interval holds it.
+    facing = standard_error * (sides[0] if value > 0 else sides[1])
+    if value == 0:
+        p_value = 1.0
+    elif facing <= 0:
+        p_value = 0.0
+    else:
+        p_value = float(2 * stats.t.sf(abs(value) / facing, degrees))
+    low, high = value - reach * sides[0], value + reach * sides[1]
+    return Estimate(value, float(standard_error), float(degrees), float(low), float(high), p_value)
+
+
+def combined_variance(
+    between: float, seeds: int, of_mean: float, of_each: float, units: int
+) -> tuple[float, float]:
+    """Variance of a mean over seeds that may share examples, and its degrees of freedom.
+
+    Args:
+        between: variance of the seeds' values among each other, with divisor seeds - 1.
+        seeds: their number, at least 2.
+        of_mean: variance of the mean over seeds when examples are drawn again.
+        of_each: mean over seeds of the same variance of each seed's value.
+        units: number of examples.
+
+    Returns:
+        Var(d_s) / S + Cov(d_s, d_s'), and Satterthwaite's degrees of freedom: at least seeds - 1.
+    """
+    residual = max(of_each - of_mean, 0.0) / (seeds - 1)
+    # All seeds equal to the last digit is a coincidence of counting; the chance of examples would part them by this.
+    first = between / seeds if between > 0 else residual
+    shared = max(of_mean - residual, 0.0)
+    variance = first + shared
+    if variance == 0:
+        return 0.0, seeds - 1.0
+    spread = first**2 / (seeds - 1)
+    if shared > 0 and units > 1:
+        spread += of_mean**2 / (units - 1) + residual**2 / ((seeds - 1) * (units - 1))
+    return variance, max(variance**2 / spread, seeds - 1.0)
+
+
+def crossed_mean(values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Mean over seeds and over draws that all seeds share (the masks of a stress test), with an interval for both.
+
+    The two-way random-effects model in closed form, without a bootstrap.
+
+    Args:
+        values: (seeds, draws); row s and column d is seed s under draw d.
+        confidence: of the interval.
+
+    Returns:
+        The estimate; without an interval for a single seed.
+
+    Raises:
+        ValueError: `values` has not two axes.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 2:
+        raise ValueError(f"expected (seeds, draws), got the shape {values.shape}")
+    seeds, draws = values.shape
+    if seeds == 1 or draws == 1:
+        return mean_interval(values.mean(axis=1), confidence)
+    between = values.mean(axis=1).var(ddof=1)
+    of_mean = values.mean(axis=0).var(ddof=1) / draws
+    of_each = values.var(axis=1, ddof=1).mean() / draws
+    variance, degrees = combined_variance(between, seeds, of_mean, of_each, draws)
+    return student_estimate(float(values.mean()), float(np.sqrt(variance)), degrees, confidence)
+
+
+def curve_area(rates: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:
+    """Area under a curve over rates, divided by their range: the mean height, by trapezoids.
+
+    Args:
+        rates: (rates,) ascending, at least two.
+        values: (..., rates).
+
+    Returns:
+        (...,) areas, in the unit of `values`.
+
+    Raises:
+        ValueError: fewer than two rates, not ascending, or not as many as the last axis of `values` has.
+    """
+    rates, values = np.asarray(rates, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if len(rates) < 2 or (np.diff(rates) <= 0).any() or values.shape[-1:] != rates.shape:
+        raise ValueError(f"rates {rates.tolist()} do not fit values of the shape {values.shape}")
+    return np.trapezoid(values, rates, axis=-1) / (rates[-1] - rates[0])
+
+
+def curve_area_interval(rates: ArrayLike, values: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Normalised area under an accuracy-rate curve, with an interval over seeds and draws.
+
+    For the difference of two models give the difference of their values: they share seeds and masks.
+
+    Args:
+        rates: (rates,) ascending.
+        values: (seeds, draws, rates).
+        confidence: of the interval.
+    """
+    return crossed_mean(curve_area(rates, values), confidence)
+
+
+def mcnemar_exact(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
+    """McNemar's exact test of two trained models' answers to the same examples.
+
+    Only examples that one of them got right count; if both are equally good, each falls to either with chance 1/2.
+    It speaks of these two trained models: what another seed would give, it does not know.
+
+    Args:
+        correct_a, correct_b: (examples,) bool, in the same order.
+
+    Returns:
+        The two-sided p-value; 1 if they are right and wrong together.
+    """
+    correct_a, correct_b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
+    alone_a, alone_b = int((correct_a & ~correct_b).sum()), int((correct_b & ~correct_a).sum())
+    if alone_a + alone_b == 0:
+        return 1.0
+    return float(stats.binomtest(alone_a, alone_a + alone_b, 0.5).pvalue)
+
+
+def holm(p_values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Holm's (1979) step-down correction: the chance of any false alarm among all tests is at most the level.
+
+    Args:
+        p_values: (tests,) NaN for a test that could not be made: it counts as one of the tests, and stays NaN.
+
+    Returns:
+        (tests,) corrected p-values, in the same order.
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    stepped = np.maximum.accumulate(np.minimum(p_values[order] * factors, 1.0))
+    corrected = np.empty(len(p_values))
+    corrected[order] = stepped
+    return corrected
