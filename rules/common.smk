@@ -42,7 +42,7 @@ RUN_FILES = [
     "architecture.json",
 ]
 
-RENDER_TARGETS = {"summary", "tables", "figures"}
+RENDER_TARGETS = {"summary", "tables", "figures", "claims"}
 
 
 def requested_targets():
