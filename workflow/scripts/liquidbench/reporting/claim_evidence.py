@@ -8,9 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from liquidbench.errors import InputError
+from liquidbench.reporting.claim_intervals import (
+    COUNTED,
+    Interval,
+    MissingEvidenceError,
+    t_interval,
+)
 from liquidbench.reporting.runs import RUN_COLUMNS, read_table
 from liquidbench.reporting.study import Group, Study, select, title_of
 
@@ -46,8 +51,6 @@ TEST_METRICS = (
 STRESS_METRICS = ("accuracy", "auroc", "average_precision", "cer")
 # The same in every run of a model, whatever the seed and the data: no interval is needed.
 _COUNTED_FIGURES = ("parameters", "costs/core_flops_per_step", "costs/flops_per_example")
-# The source of an interval that is one number.
-COUNTED = "counted"
 _COSTS = OPTIONAL["costs"][1][1:]
 _FORMS = {
     rf"(test|train|train_running|gap)/({'|'.join(TEST_METRICS)})": "metrics",
@@ -121,10 +124,6 @@ def quantity(name: str, place: str) -> Quantity:
     )
 
 
-class MissingEvidenceError(Exception):
-    """A figure that the study does not have; the text says what is missing."""
-
-
 @dataclass(frozen=True)
 class Basis:
     """What a figure rests on."""
@@ -149,19 +148,6 @@ class Basis:
             f"{title_of(self.dataset)}: {self.data}{own}; protocol {self.protocol}{models}; "
             f"{' and '.join(self.models)}; {seeds}; {self.examples} examples"
         )
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its interval; `low` and `high` are None with a single seed.
-
-    `source` says how it was had, and how sure it is.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    source: str
 
 
 class Evidence:
@@ -362,31 +348,6 @@ def _long_stress(rows: pd.DataFrame) -> pd.DataFrame:
     if "metric" in rows.columns:
         return rows
     return rows.assign(metric="accuracy", value=rows["accuracy"])
-
-
-def t_interval(values: Sequence[float], one_more: bool = False) -> Interval:
-    """Mean with Student's t interval (95 %) for it; or, with `one_more`, for the figure of one further run."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Interval(mean, None, None, "one seed")
-    spread = float(np.std(values, ddof=1)) * math.sqrt(1 / len(values) + (1 if one_more else 0))
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * spread
-    source = "95 %, Student's t" + (", for one further run" if one_more else " over seeds")
-    return Interval(mean, mean - half, mean + half, source)
-
-
-def ratio_interval(numerator: Mapping[int, float], denominator: Mapping[int, float]) -> Interval:
-    """Ratio of two positive figures, paired by seed: the geometric mean with Student's t interval of the logarithms.
-
-    Raises:
-        MissingEvidenceError: they share no seed, or a figure is not above zero.
-    """
-    seeds = sorted(numerator.keys() & denominator.keys())
-    if not seeds or any(numerator[seed] <= 0 or denominator[seed] <= 0 for seed in seeds):
-        raise MissingEvidenceError("a ratio needs figures above zero for the same seeds")
-    logs = t_interval([math.log(numerator[seed] / denominator[seed]) for seed in seeds])
-    ends = [None if end is None else math.exp(end) for end in (logs.low, logs.high)]
-    return replace(logs, value=math.exp(logs.value), low=ends[0], high=ends[1])
 
 
 def with_optional_summaries(study: Study, summary: str | Path) -> Study:

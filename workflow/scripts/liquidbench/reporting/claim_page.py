@@ -10,8 +10,9 @@ from pathlib import Path
 from tabulate import tabulate
 
 from liquidbench.files import write_text
-from liquidbench.reporting.claim_evidence import COUNTED, Basis
-from liquidbench.reporting.claim_rules import NOT_TESTABLE, ORDER, Outcome
+from liquidbench.reporting.claim_evidence import Basis
+from liquidbench.reporting.claim_intervals import COUNTED
+from liquidbench.reporting.claim_verdicts import NOT_TESTABLE, ORDER, Outcome
 from liquidbench.reporting.claims import Judged
 from liquidbench.reporting.study import Study, synthetic_warning
 

@@ -1,4 +1,4 @@
-"""The kinds of rules by which a claim is judged, and the five verdicts.
+"""The kinds of rules by which a claim is judged.
 
 A rule is a class whose fields are its keys in `claims.yaml`, with a `judge` that gives an `Outcome`. A new kind is one
 class and one line in `RULES`. What each kind asks is told in docs/claims.md.
@@ -11,78 +11,31 @@ from typing import Any
 
 from liquidbench.errors import InputError
 from liquidbench.reporting.claim_counts import Row, possible_splits
-from liquidbench.reporting.claim_evidence import (
+from liquidbench.reporting.claim_evidence import Quantity, quantity
+from liquidbench.reporting.claim_intervals import (
     COUNTED,
-    Basis,
-    Evidence,
     Interval,
     MissingEvidenceError,
-    Quantity,
-    quantity,
     ratio_interval,
     t_interval,
 )
-from liquidbench.reporting.claim_values import Values, calculate, check, readable
-from liquidbench.reporting.printed import PrintedTable
+from liquidbench.reporting.claim_values import calculate, check, readable
+from liquidbench.reporting.claim_verdicts import (
+    CONTRADICTED,
+    INCONSISTENT,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Context,
+    Outcome,
+    no_interval,
+    not_testable,
+    settled,
+)
 from liquidbench.reporting.setting_tables import used_values, verdict_on
 from liquidbench.reporting.study import Group, select
 
-REPRODUCED = "reproduced"
-NOT_REPRODUCED = "not reproduced"
-CONTRADICTED = "contradicted"
-NOT_TESTABLE = "not testable here"
-INCONSISTENT = "inconsistent in the paper itself"
-# What the verdict on a claim of several rules is: the first of these that one of its rules gives.
-ORDER = (INCONSISTENT, CONTRADICTED, NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED)
-
 # A matched recall is looked for among those that clinical.csv has, this far away at most.
 NEAREST_RECALL = 0.05
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one rule says.
-
-    Attributes:
-        verdict: one of `ORDER`; None if the rule is met and settles nothing by itself.
-        would_be: the verdict that the same numbers would give on real data; differs for synthetic data alone.
-        ours: our figures with their interval, for a reader.
-        reason: why.
-        basis: what the figures rest on; None where nothing was measured.
-        interval: the figure that decided; None where none did.
-    """
-
-    verdict: str | None
-    would_be: str | None
-    ours: str
-    reason: str
-    basis: Basis | None = None
-    interval: Interval | None = None
-
-
-@dataclass(frozen=True)
-class Context:
-    """What rules are judged with: the study, the claim's values, its place for messages, and printed tables."""
-
-    evidence: Evidence
-    values: Values
-    place: str
-    tables: dict[int, PrintedTable]
-
-
-def not_testable(reason: str, ours: str = "", basis: Basis | None = None) -> Outcome:
-    """No verdict can be had, and why."""
-    return Outcome(NOT_TESTABLE, NOT_TESTABLE, ours, reason, basis)
-
-
-def _settled(verdict: str, ours: str, reason: str, basis: Basis, interval: Interval) -> Outcome:
-    """A verdict from measured figures: from synthetic data it is only what it would be."""
-    own = NOT_TESTABLE if basis.synthetic else verdict
-    return Outcome(own, verdict, ours, reason, basis, interval)
-
-
-def _one_seed(ours: str, basis: Basis, interval: Interval) -> Outcome:
-    return Outcome(NOT_TESTABLE, NOT_TESTABLE, ours, "one seed: no interval", basis, interval)
 
 
 def _with_ends(wanted: Quantity, interval: Interval, sign: bool = True) -> str:
@@ -125,7 +78,7 @@ def _judge_difference(
     ours = f"{wanted.label}: {_means(context, groups, wanted)}, difference "
     ours += _with_ends(wanted, interval)
     if interval.low is None or interval.high is None:
-        return _one_seed(ours, basis, interval)
+        return no_interval(ours, basis, interval)
     if interval.low > 0:
         verdict, says = REPRODUCED, "excludes 0 as the claim has it"
     elif interval.high < 0:
@@ -136,7 +89,7 @@ def _judge_difference(
         verdict, says = NOT_REPRODUCED, "includes 0"
     what = "the interval" if wanted.needs_interval else "the difference"
     reason = f"{what} of {groups[0].model} − {groups[1].model} {says} ({interval.source})"
-    return _settled(verdict, ours, "; ".join(filter(None, (reason, holm, note))), basis, interval)
+    return settled(verdict, ours, "; ".join(filter(None, (reason, holm, note))), basis, interval)
 
 
 @dataclass(frozen=True)
@@ -170,7 +123,7 @@ class PrintedValue:
                 basis,
             )
         if interval.low is None or interval.high is None:
-            return _one_seed(ours, basis, interval)
+            return no_interval(ours, basis, interval)
         target = calculate(self.printed, context.values, context.place)
         inside = target.low <= interval.high and interval.low <= target.high
         near = max(target.low - interval.value, interval.value - target.high, 0) <= self.tolerance
@@ -178,7 +131,7 @@ class PrintedValue:
         verdict = REPRODUCED if inside or near else NOT_REPRODUCED
         says = "inside" if inside else "within the tolerance of" if near else "outside"
         reason = f"the printed {printed} is {says} the range of one further run"
-        return _settled(verdict, ours, reason, basis, interval)
+        return settled(verdict, ours, reason, basis, interval)
 
 
 @dataclass(frozen=True)
@@ -205,7 +158,7 @@ class RatioAtMost:
                 return not_testable("counted for other models than the paper's", ours, basis)
             interval = Interval(interval.value, interval.value, interval.value, COUNTED)
         if interval.low is None or interval.high is None:
-            return _one_seed(ours, basis, interval)
+            return no_interval(ours, basis, interval)
         if interval.low < interval.high:
             ours += f" [{readable(interval.low)}, {readable(interval.high)}]"
         if interval.high <= limit:
@@ -215,7 +168,7 @@ class RatioAtMost:
         else:
             verdict, says = NOT_REPRODUCED, "not told apart from"
         reason = f"the ratio is {says} the limit {readable(limit)} ({interval.source})"
-        return _settled(verdict, ours, reason, basis, interval)
+        return settled(verdict, ours, reason, basis, interval)
 
 
 @dataclass(frozen=True)
@@ -406,15 +359,3 @@ def _texts(value: Any, place: str) -> tuple[str, ...]:
     if not items or not all(isinstance(item, str) and item for item in items):
         raise InputError(place, f"found {value!r}", "Write a text or a list of texts")
     return tuple(items)
-
-
-def combined(outcomes: Sequence[Outcome]) -> tuple[str, str]:
-    """The verdict on a claim from those of its rules, and what it would be if synthetic data were real.
-
-    The first of `ORDER` that is given; "not testable here" if every rule is met and settles nothing.
-    """
-
-    def first(verdicts: list[str | None]) -> str:
-        return next((verdict for verdict in ORDER if verdict in verdicts), NOT_TESTABLE)
-
-    return first([o.verdict for o in outcomes]), first([o.would_be for o in outcomes])

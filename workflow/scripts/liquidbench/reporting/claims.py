@@ -12,19 +12,17 @@ import pandas as pd
 import yaml
 
 from liquidbench.errors import InputError
-from liquidbench.reporting.claim_evidence import Evidence, MissingEvidenceError
+from liquidbench.reporting.claim_evidence import Evidence
+from liquidbench.reporting.claim_intervals import MissingEvidenceError
 from liquidbench.reporting.claim_rules import (
     Consistency,
-    Context,
     Counts,
-    Outcome,
     PrintedValue,
     RatioAtMost,
     build_rule,
-    combined,
-    not_testable,
 )
 from liquidbench.reporting.claim_values import Range, Series, Value, calculate, check, printed_range
+from liquidbench.reporting.claim_verdicts import Context, Outcome, combined, not_testable
 from liquidbench.reporting.printed import COLUMNS, PrintedTable, read_printed
 from liquidbench.reporting.runs import read_table
 from liquidbench.reporting.stated_counts import count
