@@ -28,7 +28,7 @@ UNCLEAR = [0.91, 0.93, 0.95]
         (UNCLEAR, "not reproduced"),
         ([0.890, 0.899, 0.908], "contradicted"),
         ([0.95], "not testable here"),
-        ([0.95] * 2 + [math.nan], "not reproduced"),
+        ([0.95, 0.9601, math.nan], "reproduced"),
     ],
 )
 def test_the_interval_of_the_difference_decides(tmp_path, lnn, verdict):
@@ -275,6 +275,7 @@ def ratio(quantity, limit):
         ([1.0, 1.1, 1.05], "reproduced"),
         ([5.0, 5.1, 5.2], "contradicted"),
         ([0.5, 1.2, 2.4], "not reproduced"),
+        ([0.9, 1.6, 2.9], "not reproduced"),
         ([5.0], "not testable here"),
     ],
 )
@@ -295,8 +296,11 @@ def test_the_ratios_interval_is_that_of_its_logarithm(tmp_path):
 
 @pytest.mark.parametrize(("limit", "verdict"), [(0.6, "reproduced"), (0.4, "contradicted")])
 def test_counts_need_no_interval_and_no_data(tmp_path, limit, verdict):
-    study = two_models([50], [100], "parameters/core", source="mirror").study()
-    one = judged(tmp_path, study, ratio("parameters/core", limit))
+    summaries = Summaries(source="mirror")
+    for model, value in (("cfc", 50), ("lstm", 100)):
+        summaries.add(model, {"parameters/core": [value]}, examples=(10, 5))
+    one = judged(tmp_path, summaries.study(), ratio("parameters/core", limit))
+    assert not one.outcomes[0].basis.papers_data
     assert (one.verdict, verdict_label(one)) == (verdict, verdict)
 
 
@@ -402,6 +406,17 @@ def test_what_cannot_be_tested_names_what_is_missing(tmp_path):
     rule = {"kind": "untestable", "missing": "a ward"}
     one = judged(tmp_path, two_models(CLEAR, LSTM).study(), rule)
     assert (one.verdict, one.outcomes[0].reason) == ("not testable here", "missing: a ward")
+
+
+def test_the_figures_verdict_stands_beside_that_of_the_arithmetic(tmp_path):
+    study = two_models(CLEAR, LSTM).study()
+    false = {"kind": "consistency", "holds": "2 < 1"}
+    one = judged(tmp_path, study, false, GREATER)
+    assert (one.verdict, one.measured.verdict) == (
+        "inconsistent in the paper itself",
+        "reproduced",
+    )
+    assert judged(tmp_path, study, false).measured is None
 
 
 # Several rules.

@@ -211,6 +211,8 @@ def test_rounding_alone_makes_nothing_inconsistent():
     assert check("f1 == 2 * a * b / (a + b)", values, "").holds
     assert not check("a < b", values, "").holds
     assert check("a - 0.12 < b", values, "").holds
+    found = calculate("a - b", values, "")
+    assert (found.low, found.high, found.shown) == pytest.approx((0.12, 0.14, 0.13))
     found = calculate("-a + abs(b - 0.22) * min(2, 3)", values, "")
     assert (found.low, found.high) == pytest.approx((-0.355, -0.345 + 0.01))
 
