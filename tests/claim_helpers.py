@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from liquidbench.reporting.claim_evidence import OPTIONAL
 from liquidbench.reporting.claims import judge, read_claims
 from liquidbench.reporting.study import Layout, Study
 from liquidbench.reporting.summaries import COLUMNS
@@ -23,7 +24,7 @@ class Summaries:
     """Rows of the summaries, added model by model."""
 
     def __init__(self, source: str = "download", synthetic: bool = False) -> None:
-        self.rows = {name: [] for name in COLUMNS}
+        self.rows = {name: [] for name in {*COLUMNS, *OPTIONAL}}
         self.source, self.synthetic = source, synthetic
 
     def add(
@@ -50,9 +51,13 @@ class Summaries:
                 elif kind == "stress":
                     rate = float(rest[1].removesuffix("%")) / 100
                     row = {"corruption": rest[0], "rate": rate, "draw": 0, "accuracy": value}
+                    row |= {"metric": "accuracy", "value": value}
                     self.rows["stress"].append({**front, **row})
-                elif kind in ("costs", "clinical"):
-                    self.rows.setdefault(kind, []).append((front, rest, value))
+                elif kind == "costs":
+                    self.rows["costs"].append({**front, rest[0]: value})
+                elif kind == "clinical":
+                    row = {"level": rest[0], "figure": rest[1], "value": value}
+                    self.rows["clinical"].append({**front, **row})
                 else:
                     row = {"split": kind, "metric": rest[0], "value": value}
                     self.rows["metrics"].append({**front, **mark, **row})
@@ -62,23 +67,17 @@ class Summaries:
     def differences(self, **row):
         """A row of differences.csv, in the contract's columns."""
         empty = {"p_value": 0.01, "p_holm": 0.02, "interval": "95 %", "seeds": 3, "examples": 100}
-        self.rows.setdefault("differences", []).append({**empty, **row})
+        self.rows["differences"].append({**empty, **row})
         return self
 
     def study(self) -> Study:
-        frames = {name: pd.DataFrame(self.rows[name], columns=COLUMNS[name]) for name in COLUMNS}
-        for name in ("costs", "clinical"):
-            wide = name == "costs"
-            rows = {}
-            for front, rest, value in self.rows.get(name, []) if name not in COLUMNS else []:
-                if wide:
-                    rows.setdefault(tuple(front.values()), dict(front))[rest[0]] = value
-                else:
-                    rows[len(rows)] = {**front, "level": rest[0], "figure": rest[1], "value": value}
-            if rows:
-                frames[name] = pd.DataFrame(list(rows.values()))
-        if self.rows.get("differences"):
-            frames["differences"] = pd.DataFrame(self.rows["differences"])
+        columns = COLUMNS | {name: known for name, (known, _) in OPTIONAL.items()}
+        frames = {
+            name: pd.DataFrame(self.rows[name], columns=names)
+            for name, names in columns.items()
+            # As in a study that lacks them.
+            if name not in OPTIONAL or self.rows[name]
+        }
         main = {"nmnist": "released", "quickdraw": "released", "iam": "released"}
         return Study(frames, Layout({**main, "physionet": "paper"}, "stress"))
 

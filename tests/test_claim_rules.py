@@ -255,7 +255,7 @@ def test_stress_rows_with_a_metric_are_read_by_it(tmp_path):
         for row in wide.to_dict("records")
         for metric, value in (("auroc", 0.6 if row["model"] == "lstm" else 0.9), ("accuracy", 0.1))
     ]
-    frame = pd.DataFrame(rows).drop(columns=["accuracy"])
+    frame = pd.DataFrame(rows).drop(columns=["accuracy"], errors="ignore")
     study = Study({**study.frames, "stress": frame}, study.layout)
     rule = {**GREATER, "quantity": "stress/zero_steps/30%/auroc"}
     (outcome,) = judged(tmp_path, study, rule).outcomes

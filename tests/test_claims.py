@@ -16,12 +16,13 @@ from fake_study import LAYOUT, write_study
 from liquidbench import configuration
 from liquidbench.errors import InputError
 from liquidbench.reporting.claim_counts import Row, possible_splits
+from liquidbench.reporting.claim_evidence import OPTIONAL
 from liquidbench.reporting.claim_page import SECTIONS, as_markdown, write_claims
 from liquidbench.reporting.claim_values import Range, calculate, check, printed_range
 from liquidbench.reporting.claim_verdicts import INCONSISTENT, NOT_TESTABLE, ORDER
 from liquidbench.reporting.claims import judge, read_claims
 from liquidbench.reporting.runs import RunKey
-from liquidbench.reporting.summaries import summarise, write_summaries
+from liquidbench.reporting.summaries import COLUMNS, summarise, write_summaries
 
 CONTENT = yaml.safe_load(CLAIMS.read_text(encoding="utf-8"))
 ALL = read_claims(CLAIMS, PAPER)
@@ -378,6 +379,9 @@ def test_a_synthetic_study_gives_a_page_that_says_so_and_no_measured_verdict(tmp
     better = (metrics["model"] == "cfc") & (metrics["metric"] == "accuracy")
     metrics.loc[better, "value"] += 0.01 + 0.0001 * metrics["seed"]
     metrics.to_csv(path, index=False)
+    # Nothing but the seeds tells the models apart.
+    columns = dict.fromkeys([*OPTIONAL["differences"][0], *COLUMNS.get("differences", [])])
+    (tmp_path / "summary/differences.csv").write_text(",".join(columns) + "\n")
     result = command(tmp_path)
     assert result.returncode == 0, result.stderr
     page = (tmp_path / "reports/claims.md").read_text(encoding="utf-8")
@@ -424,7 +428,8 @@ def test_further_summaries_on_disk_are_read_and_broken_ones_refused(tmp_path):
     pair = {"dataset": "nmnist", "protocol": "released", "model_a": "lstm", "model_b": "cfc"}
     row = {**pair, "metric": "accuracy", "seeds": 2, "examples": 200, "value_a": 0.9}
     row |= {"value_b": 0.95, "difference": -0.05, "low": -0.06, "high": -0.04, "p_value": 0.001}
-    row |= {"p_holm": 0.002, "comparisons": 2, "mcnemar": "[]", "interval": "95 %"}
+    row |= {"p_holm": 0.002, "comparisons": 2, "mcnemar": "[]", "mcnemar_holm": "[]"}
+    row |= {"p_these_models": 0.001, "interval": "95 %"}
     frame = pd.DataFrame([{**row, "synthetic": False}])
     frame.to_csv(tmp_path / "summary/differences.csv", index=False)
     assert command(tmp_path).returncode == 0
