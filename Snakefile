@@ -2,7 +2,7 @@
 #
 #   snakemake --cores all --use-conda                 the study of config/config.yaml
 #   snakemake --cores all --configfile config/demo.yaml   minutes, on synthetic data
-#   snakemake tables figures --cores 1                redraw from the runs that are there
+#   snakemake tables figures claims --cores 1         redraw from the runs that are there
 
 
 configfile: f"{workflow.basedir}/config/config.yaml"
@@ -12,7 +12,7 @@ configfile: f"{workflow.basedir}/config/protocols.yaml"
 include: "rules/common.smk"
 
 
-# Asked for tables and figures alone, the workflow draws whatever runs there are and makes no new ones.
+# Asked for tables, figures and claims alone, the workflow draws whatever runs there are and makes no new ones.
 if not RENDER_ONLY:
 
     include: "rules/fetch.smk"
@@ -30,9 +30,10 @@ rule all:
     input:
         rules.tables.output,
         rules.figures.output,
+        rules.claims.output,
 
 
-# One data set alone: `snakemake --cores all physionet`, then `snakemake tables figures --cores 1`.
+# One data set alone: `snakemake --cores all physionet`, then `snakemake tables figures claims --cores 1`.
 if not RENDER_ONLY:
     for name in config["datasets"]:
 

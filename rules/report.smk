@@ -5,6 +5,7 @@ localrules:
     summary,
     tables,
     figures,
+    claims,
 
 
 SUMMARY_FILES = [
@@ -129,3 +130,32 @@ rule figures:
     shell:
         "python {params.script:q} --summary {params.summary:q} --results {params.results:q}"
         " --runs {params.runs:q} --paper {params.paper:q} --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"
+
+
+rule claims:
+    input:
+        summary=rules.summary.output,
+        claims=project_file("resources/paper/claims.yaml"),
+        paper=[
+            project_file(f"resources/paper/{name}.csv")
+            for name in (*(f"table_{number}" for number in range(1, 7)), "text", "released")
+        ],
+    output:
+        f"{REPORTS}/claims.md",
+        f"{REPORTS}/claims.csv",
+    log:
+        f"{RESULTS}/logs/report/claims.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/claims.jsonl"
+    conda:
+        "../envs/report.yaml"
+    params:
+        script=script("claims.py"),
+        summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
+        paper=lambda wildcards, input: os.path.dirname(input.paper[0]),
+        layout=lambda wildcards: LAYOUT,
+        out=lambda wildcards, output: os.path.dirname(output[0]),
+        code=code_of("claims.py", "report"),
+    shell:
+        "python {params.script:q} --summary {params.summary:q} --claims {input.claims:q}"
+        " --paper {params.paper:q} --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"

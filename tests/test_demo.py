@@ -151,6 +151,14 @@ def test_every_page_says_synthetic_loudly():
         assert "SYNTHETIC" in page.read_text(encoding="utf-8"), page
 
 
+def test_the_claims_are_judged_and_no_measured_verdict_is_given():
+    assert "SYNTHETIC" in (REPORTS / "claims.md").read_text(encoding="utf-8").splitlines()[2]
+    rows = rows_of(REPORTS / "claims.csv")
+    assert len({row["id"] for row in rows}) >= 25
+    measured = {row["rule_verdict"] for row in rows if row["synthetic"] == "True"}
+    assert measured <= {"not testable here", "met"}
+
+
 @pytest.mark.parametrize("run", ALL_RUNS)
 def test_a_trained_model_is_clearly_above_chance_and_below_perfect(run):
     name, low, high = BOUNDS[run.split("/")[0]]

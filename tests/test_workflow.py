@@ -21,7 +21,7 @@ from liquidbench.environments import reach
 from liquidbench.files import sha256_of_file
 from workflow_helpers import PROJECT, copy_project, job_counts, snakemake, wildcards_of
 
-REPORT = {"summary": 1, "tables": 1, "figures": 1}
+REPORT = {"summary": 1, "tables": 1, "figures": 1, "claims": 1}
 SEEDS = range(5)
 STUDY = {"fetch": 4, "prepare": 4, "train": 13 * 5, "stress": 9 * 5, "all": 1, **REPORT}
 
@@ -308,7 +308,9 @@ def test_tables_and_figures_are_redrawn_without_data_or_torch(project, without_h
 
     def redraw(*arguments: str):
         options = (*arguments, "--configfile", overlay)
-        return snakemake(project, "tables", "figures", *options, PYTHONPATH=without_heavy_packages)
+        return snakemake(
+            project, "tables", "figures", "claims", *options, PYTHONPATH=without_heavy_packages
+        )
 
     result = redraw("--cores", "1")
     assert result.returncode == 0, result.stdout
@@ -327,6 +329,8 @@ def test_tables_and_figures_are_redrawn_without_data_or_torch(project, without_h
     for number in range(1, 9):
         for suffix in ("svg", "png"):
             assert (project / f"reports/figures/figure_{number}.{suffix}").stat().st_size > 0
+    for suffix in ("md", "csv"):
+        assert (project / f"reports/claims.{suffix}").stat().st_size > 0
 
     # Again at once: nothing to do.
     again = redraw("-n")

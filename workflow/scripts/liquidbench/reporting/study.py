@@ -79,7 +79,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in the seed alone. `finished` and `missing` are seeds."""
+    """Runs that differ in the seed alone. `finished` and `missing` are seeds.
+
+    `whole`: prepared as the paper's task, without a limit. `papers_data`: that, from the official files.
+    """
 
     dataset: str
     protocol: str
@@ -90,6 +93,7 @@ class Group:
     synthetic: bool | None
     examples: str
     overrides: str = ""
+    whole: bool = False
     papers_data: bool = False
 
     @property
@@ -137,6 +141,7 @@ class Study:
         rows = select(self.frames["runs"], dataset, protocol, model)
         done = rows[rows["state"] == "finished"]
         sizes = done[["train_examples", "test_examples"]].drop_duplicates()
+        whole = self._is_whole(dataset, protocol, model)
         synthetic = None if done.empty else bool((done["synthetic"] == "True").all())
         return Group(
             dataset=dataset,
@@ -149,22 +154,20 @@ class Study:
             examples="; ".join(f"{int(a):,} / {int(b):,}" for a, b in sizes.itertuples(index=False))
             or "–",
             overrides=self._overrides(dataset, protocol, model),
-            papers_data=self._is_papers_data(dataset, protocol, model, list(done["source"])),
+            whole=whole,
+            # A mirror's files may be others under the same names.
+            papers_data=whole and set(done["source"]) == {"download"},
         )
 
-    def _is_papers_data(self, dataset: str, protocol: str, model: str, sources: list[str]) -> bool:
-        """Whether the runs are on the official files, whole, and so comparable with the paper.
-
-        A mirror's files may be others under the same names, and a limit takes a part of them.
-        """
+    def _is_whole(self, dataset: str, protocol: str, model: str) -> bool:
+        """Whether the preparation is the paper's task and takes all of the files: no limit, no other classes."""
         settings = select(self.frames["settings"], dataset, protocol, model)
         own = dict(zip(settings["setting"], settings["value"]))
         limited = any(
             name.startswith("dataset.limit_") and value != "null" for name, value in own.items()
         )
         wanted = PAPERS_PREPARATION.get(dataset, {})
-        same = all(own.get(name) == value for name, value in wanted.items())
-        return set(sources) == {"download"} and not limited and same
+        return not limited and all(own.get(name) == value for name, value in wanted.items())
 
     def _overrides(self, dataset: str, protocol: str, model: str) -> str:
         """Changed training settings, "epochs=12"; empty where the protocol was followed."""
