@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from cores import available
-from library_core import with_library_core
+from library_core import PlainFrames, with_library_core
 from studies import (
     DATASETS,
     LIMITS,
@@ -44,6 +44,7 @@ from timing import compared, interleaved, save, show
 sys.path.insert(0, str(PROJECT / "workflow/scripts"))
 
 from liquidbench.allocator import keep_freed_memory
+from liquidbench.models.encoders import FrameCNN
 from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training import inputs
 from liquidbench.training.batches import Batch
@@ -53,7 +54,7 @@ from liquidbench.training.schedules import make_optimizer
 from liquidbench.training.tasks import Task, task_of
 
 CPU = torch.device("cpu")
-LIBRARY, LSTM = "CfC, ncps", "LSTM"
+LIBRARY, LSTM, PLAIN = "CfC, ncps", "LSTM", "CfC, ncps, and a plain encoder"
 
 # Batches of one round. Of the line reader one, of this many lines, whatever the protocol's batch.
 STEPS = {"nmnist": 3, "quickdraw": 2, "iam": 1, "physionet": 4}
@@ -149,7 +150,12 @@ def models_of(
     library = with_library_core(first, architecture["core"])
     for model in cfcs.values():
         model.load_state_dict(first.state_dict())
-    return {LSTM: lstm, LIBRARY: library} | {f"CfC, {n}": model for n, model in cfcs.items()}
+    models = {LSTM: lstm, LIBRARY: library} | {f"CfC, {n}": model for n, model in cfcs.items()}
+    if isinstance(first.encoder, FrameCNN):
+        # What the library's core has beside it where nobody has written the encoder for speed.
+        models[PLAIN] = copy.deepcopy(library)
+        models[PLAIN].encoder = PlainFrames(models[PLAIN].encoder)
+    return models
 
 
 @torch.inference_mode()

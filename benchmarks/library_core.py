@@ -11,6 +11,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow/scripts"))
 
 from liquidbench.models.cfc.library import load_ncps
+from liquidbench.models.encoders import FrameCNN
 from liquidbench.models.sequence_model import SequenceModel
 
 
@@ -47,6 +48,24 @@ class LibraryCfCCore(nn.Module):
             # A time per example alone would act on the wrong axis: the library broadcasts it over the units.
             elapsed = elapsed.unsqueeze(-1).expand(-1, -1, self.output_size)
         return self.cfc(features, timespans=elapsed)[0]
+
+
+class PlainFrames(nn.Module):
+    """An encoder of frames as one writes it: torch's layers one after the other, on images as they lie in memory.
+
+    Args:
+        encoder: a `FrameCNN`, whose layers these are.
+    """
+
+    time_stride, per_step = 1, True
+
+    def __init__(self, encoder: FrameCNN) -> None:
+        super().__init__()
+        self.layers, self.output_size = encoder.layers, encoder.output_size
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """(batch, time, channels, height, width) to (batch, time, features)."""
+        return self.layers(steps.flatten(0, 1)).unflatten(0, steps.shape[:2])
 
 
 def with_library_core(model: SequenceModel, core: dict[str, Any]) -> SequenceModel:

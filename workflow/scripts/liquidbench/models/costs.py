@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from liquidbench.models.heads import pool
 from liquidbench.models.sequence_model import SequenceModel
 
-LEAST_RUNS, MOST_RUNS, SECONDS = 5, 50, 1.0
+LEAST_RUNS, MOST_RUNS, SECONDS = 5, 50, 0.3
 """A latency is the median of at least so many runs, and of more while they take less than so many seconds in all."""
 
 
