@@ -203,6 +203,9 @@ def test_hours_are_drawn_with_their_patient(tmp_path):
     items = [run_item("physionet", "hours", m, s) for m in "ab" for s in (0, 1)]
     for item in items:
         folder = write_run(tmp_path, item)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics["settings"]["training"]["level"] = "hour"
+        metrics["examples"] |= {"test": 30, "train_hours": 900, "test_hours": 300}
         rows = [
             [f"p{p:02d}", hour, int(hour > 6 and p % 3 == 0), 0, random.random()]
             for p in range(30)
@@ -211,6 +214,11 @@ def test_hours_are_drawn_with_their_patient(tmp_path):
         rows = [[*row[:3], int(row[4] > 0.5), row[4]] for row in rows]
         headings = ["id", "hour", "target", "prediction", "probability"]
         write_csv(folder / "predictions.csv", headings, rows)
+        pairs = [(target, answer) for _, _, target, answer, _ in rows]
+        counts = [[a, b, pairs.count((int(a), int(b)))] for a in "01" for b in "01"]
+        write_csv(folder / "confusion.csv", ["target", "prediction", "count"], counts)
+        metrics["test"]["accuracy"] = sum(a == b for a, b in pairs) / 300
+        (folder / "metrics.json").write_text(json.dumps(metrics))
     rows = compared(tmp_path, items, draws=200)
     assert set(rows["examples"]) == {30}
     assert set(rows["mcnemar"]) == {"[]"}

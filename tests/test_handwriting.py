@@ -168,7 +168,7 @@ def test_several_seeds_have_their_mean_and_interval(tmp_path):
     figure, _, caption = line_length_figure(study, study.groups())
     assert curves(figure)[0] == ("-", [2, 7], pytest.approx([0.25 / 3, 0.3]))
     assert [bar.get_height() for bar in figure.axes[1].patches] == [3, 2]
-    assert "95% interval" in caption and "One seed" not in caption
+    assert "95 % interval" in caption and "One seed" not in caption
     matplotlib.pyplot.close(figure)
 
 

@@ -26,6 +26,7 @@ STAGE_OF_SCRIPT = {
     "summarise.py": "report",
     "tables.py": "report",
     "figures.py": "report",
+    "claims.py": "report",
 }
 
 
