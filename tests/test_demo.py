@@ -26,7 +26,7 @@ MODELS = {
     "iam": ("lstm", "cfc"),
     "physionet": ("lstm-128", "cfc-128", "cfc-256"),
 }
-SEEDS = (0, 1)
+SEEDS = (0,)
 MAIN_RUNS = [
     f"{dataset}/demo/{model}/seed-{seed}"
     for dataset in MODELS
@@ -100,14 +100,13 @@ def test_a_table_is_there_in_three_formats_and_says_synthetic(number):
     assert markdown.splitlines()[0].removeprefix("# ") in page
 
 
-def test_every_measured_figure_has_an_interval_over_the_seeds():
+def test_every_measured_figure_says_that_one_seed_has_no_interval():
     for number in range(1, 4):
         rows = rows_of(REPORTS / f"tables/table_{number}.csv")
         measured = [row for row in rows if row["measured"]]
         assert measured
         for row in measured:
-            assert float(row["low"]) <= float(row["measured"]) <= float(row["high"])
-            assert row["observations"] == "2"
+            assert (row["low"], row["high"], row["observations"]) == ("one seed", "one seed", "1")
 
 
 def test_every_pair_of_models_is_compared_and_the_figures_are_the_runs():

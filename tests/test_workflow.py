@@ -159,7 +159,7 @@ def test_the_demo_is_the_whole_study_on_synthetic_data(project):
     result = snakemake(project, "-n", "--configfile", "config/demo.yaml")
     expected = {"synthesise" if rule == "fetch" else rule: count for rule, count in STUDY.items()}
     # And two models that tell sepsis by the hour.
-    expected |= {"train": 15 * 2, "stress": 9 * 2}
+    expected |= {"train": 15, "stress": 9}
     assert job_counts(result.stdout) == expected, result.stdout
     trained = runs_planned(result.stdout, "train")
     assert {protocol for _, protocol, _, _ in trained} == {"demo", "demo-stress", "demo-hourly"}
