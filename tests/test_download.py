@@ -56,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content_Length": str(len(body)), **headers}.items():
             if value:
                 self.send_header(name.replace("_", "-"), value)
-        # Said, and not only done: a client that follows a redirect would send the next request into a closing connection.
+        # Said, and not only done: else a client that is redirected sends its next request into a closing connection.
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body[:cut])
