@@ -40,6 +40,24 @@ def test_a_core_gives_a_state_per_step_whatever_stands_in_the_padding(name):
     assert isinstance(core.readout, nn.Module) and core.implementation
 
 
+@pytest.mark.parametrize(
+    "missing", ["output_size", "implementation", "readout", "takes_elapsed", "flops_per_step"]
+)
+def test_a_core_that_lacks_part_of_the_interface_is_refused_before_it_trains(monkeypatch, missing):
+    class Passing(nn.Module):
+        def __init__(self, input_size: int, units: int) -> None:
+            super().__init__()
+            every = {"output_size": input_size, "implementation": "own", "readout": nn.Identity()}
+            every |= {"takes_elapsed": False, "flops_per_step": lambda timed: 0}
+            for name, value in every.items():
+                if name != missing:
+                    setattr(self, name, value)
+
+    monkeypatch.setitem(CORES, "passing", Passing)
+    with pytest.raises(TypeError, match=f"the core Passing lacks {missing}"):
+        model({"name": "passing"})
+
+
 @pytest.mark.parametrize("name", ["cfc", "ltc"])
 @pytest.mark.parametrize("pooling", ["none", "mean", "mean_with_padding", "last"])
 def test_a_projection_behind_the_pooling_is_a_projection_before_it(name, pooling):

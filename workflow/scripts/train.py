@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from pathlib import Path
 
 # cuBLAS reads this when it starts; without it its kernels are not deterministic.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -15,22 +14,17 @@ from liquidbench.files import json_object
 from liquidbench.models.cfc.implementations import CHOICES
 from liquidbench.training.device import chosen_device
 from liquidbench.training.run import RunRequest, train_run
+from liquidbench.training.run_files import add_run_arguments
 
 
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, required=True, help="the data set's HDF5 cache")
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--protocol", required=True, help="name of the protocol, for the record")
-    parser.add_argument("--model", required=True, help="name of the model, for the record")
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--settings", required=True, help="resolved, as JSON")
+    add_run_arguments(parser)
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="how many may share a card")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--core-implementation", choices=CHOICES, default="auto")
-    parser.add_argument("--out", type=Path, required=True, help="the run directory")
     arguments = parser.parse_args()
     request = RunRequest(
         dataset=arguments.dataset,

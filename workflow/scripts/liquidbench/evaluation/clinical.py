@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import brier_score_loss
 
-from liquidbench.evaluation.metrics import Figures
+from liquidbench.evaluation.metrics import Figures, ranking_figures
 from liquidbench.evaluation.utility import hours_from_onset, normalised_utility, onsets
 
 BINS = 10
@@ -84,7 +84,6 @@ def probability_figures(targets: NDArray, probabilities: NDArray) -> Figures:
     """
     targets, probabilities = np.asarray(targets), np.asarray(probabilities)
     bins = calibration(targets, probabilities)
-    both = 0 < targets.sum() < len(targets)
     return {
         "prevalence": float(targets.mean()),
         "mean_probability": float(probabilities.mean()),
@@ -93,10 +92,7 @@ def probability_figures(targets: NDArray, probabilities: NDArray) -> Figures:
             row["count"] * abs(row["observed"] - row["mean_probability"]) for row in bins
         )
         / len(targets),
-        "auroc": float(roc_auc_score(targets, probabilities)) if both else None,
-        "average_precision": float(average_precision_score(targets, probabilities))
-        if both
-        else None,
+        **ranking_figures(targets, probabilities),
     }
 
 
@@ -274,7 +270,6 @@ def leak_figures(labels: NDArray, offsets: NDArray[np.int64]) -> Figures:
     onset, lengths = onsets(labels, offsets), np.diff(offsets)
     septic = np.isfinite(onset)
     long = lengths > LONG_STAY
-    both = septic.any() and not septic.all()
     return {
         "stays": len(lengths),
         "septic_stays": int(septic.sum()),
@@ -282,5 +277,5 @@ def leak_figures(labels: NDArray, offsets: NDArray[np.int64]) -> Figures:
         "septic_from_first_hour": int(np.asarray(labels)[offsets[:-1]].sum()),
         "long_stays": int(long.sum()),
         "long_stays_septic": int((long & septic).sum()),
-        "length_auroc": float(roc_auc_score(septic, lengths)) if both else None,
+        "length_auroc": ranking_figures(septic, lengths)["auroc"],
     }

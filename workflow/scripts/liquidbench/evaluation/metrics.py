@@ -39,7 +39,6 @@ def binary_metrics(targets: NDArray, probabilities: NDArray, threshold: float = 
     (tn, fp), (fn, tp) = sklearn_metrics.confusion_matrix(
         targets, alarms, labels=[False, True]
     ).tolist()
-    both_classes = 0 < targets.sum() < len(targets)
     return {
         "accuracy": (tp + tn) / len(targets),
         "precision": tp / (tp + fp) if tp + fp else None,
@@ -49,13 +48,26 @@ def binary_metrics(targets: NDArray, probabilities: NDArray, threshold: float = 
         "false_positives": fp,
         "true_negatives": tn,
         "false_negatives": fn,
-        "auroc": float(sklearn_metrics.roc_auc_score(targets, probabilities))
-        if both_classes
-        else None,
-        "average_precision": float(sklearn_metrics.average_precision_score(targets, probabilities))
-        if both_classes
-        else None,
+        **ranking_figures(targets, probabilities),
         "threshold": threshold,
+    }
+
+
+def ranking_figures(targets: NDArray, scores: NDArray) -> Figures:
+    """How well scores tell two classes apart, whatever the threshold.
+
+    Args:
+        targets: (examples,) 0 or 1.
+        scores: (examples,), higher for class 1.
+
+    Returns:
+        `auroc` and `average_precision`, as `binary_metrics` has them; both None without both classes.
+    """
+    if not 0 < targets.sum() < len(targets):
+        return {"auroc": None, "average_precision": None}
+    return {
+        "auroc": float(sklearn_metrics.roc_auc_score(targets, scores)),
+        "average_precision": float(sklearn_metrics.average_precision_score(targets, scores)),
     }
 
 

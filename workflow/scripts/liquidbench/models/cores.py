@@ -45,7 +45,8 @@ class Core(Protocol):
     def flops_per_step(self, timed: bool = False) -> int: ...
 
 
-CORE_ATTRIBUTES = ("output_size", "implementation", "readout")
+CORE_ATTRIBUTES = (*Core.__annotations__, "flops_per_step")
+"""What a core must have beside being called; a model looks for them when it is made."""
 
 CORES: dict[str, type[nn.Module]] = {
     "lstm": LSTMCore,

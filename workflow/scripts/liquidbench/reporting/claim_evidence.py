@@ -5,9 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from liquidbench.errors import InputError
+from liquidbench.evaluation.statistics import curve_area
 from liquidbench.reporting.claim_intervals import (
     COUNTED,
     Interval,
@@ -221,7 +220,11 @@ class Evidence:
         if rate != "area":
             at = round(float(rate.removesuffix("%")) / 100, 9)
             return {seed: curve[at] for seed, curve in curves.items() if at in curve}
-        return {seed: _mean_over_rates(curve) for seed, curve in curves.items() if len(curve) > 1}
+        return {
+            seed: float(curve_area(*zip(*sorted(curve.items()))))
+            for seed, curve in curves.items()
+            if len(curve) > 1
+        }
 
     def clinical_figures(self, group: Group, level: str) -> set[str]:
         """The names of the figures that clinical.csv has for a group."""
@@ -305,10 +308,3 @@ class Evidence:
                 holm = f"Holm's p = {row['p_holm']:.3g}" if row["p_holm"] == row["p_holm"] else ""
                 return Interval(value, float(low), float(high), source), holm
         return None
-
-
-def _mean_over_rates(curve: Mapping[float, float]) -> float:
-    """The area under an accuracy-rate curve by the trapezium rule, divided by the rates' span."""
-    rates = sorted(curve)
-    values = [curve[rate] for rate in rates]
-    return float(np.trapezoid(values, rates) / (rates[-1] - rates[0]))

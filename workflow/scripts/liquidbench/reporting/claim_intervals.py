@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+
+from liquidbench.evaluation.statistics import student_estimate
 
 # The source of an interval that is one number.
 COUNTED = "counted"
@@ -38,9 +39,9 @@ def t_interval(values: Sequence[float], one_more: bool = False) -> Interval:
     if deviation <= 1e-12 * max(1.0, abs(mean)):
         return Interval(mean, None, None, "all seeds alike")
     spread = deviation * math.sqrt(1 / len(values) + (1 if one_more else 0))
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * spread
+    found = student_estimate(mean, spread, len(values) - 1)
     source = "95 %, Student's t" + (", for one further run" if one_more else " over seeds")
-    return Interval(mean, mean - half, mean + half, source)
+    return Interval(mean, found.low, found.high, source)
 
 
 def ratio_interval(numerator: Mapping[int, float], denominator: Mapping[int, float]) -> Interval:

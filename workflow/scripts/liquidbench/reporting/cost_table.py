@@ -23,6 +23,8 @@ COSTS = {
     "latency_batch": ("latency_per_example_seconds", 1e3, 3),
     "epoch": ("median_epoch_seconds", 1, 2),
 }
+# What is counted and not measured: the same for all seeds of a model, unless its wiring or data differ.
+COUNTED = ("core_parameters", "flops_per_example")
 
 
 def costs_table(study: Study) -> Table:
@@ -53,15 +55,7 @@ def costs_table(study: Study) -> Table:
         }
         for name in COSTS:
             figures[name] = _cost(study, group, reference, name)
-        about = (
-            title_of(group.dataset),
-            group.data,
-            group.protocol_label,
-            group.model,
-            group.seeds,
-            heading,
-        )
-        table.rows.append(Row(about, figures))
+        table.rows.append(Row((*group.front, heading), figures))
     table.synthetic = synthetic_share(groups)
     table.notes = [note for group in groups for note in group.missing_notes]
     table.notes += [
@@ -88,9 +82,8 @@ def _cost(study: Study, group: Group, reference: Group | None, name: str) -> Com
     """A cost, with its ratio to that of the reference where both have it."""
     column, factor, decimals = COSTS[name]
     values = _values(study, group, column, factor)
-    counted = column in ("core_parameters", "flops_per_example")
     comparison = compare_numbers(
-        *(values, None, decimals), confidence=study.layout.confidence, exact=counted
+        *(values, None, decimals), confidence=study.layout.confidence, exact=column in COUNTED
     )
     beside = _values(study, reference, column, factor) if reference else None
     if not values or not beside:
@@ -104,8 +97,7 @@ def _values(study: Study, group: Group, column: str, factor: float) -> list[floa
     """A value per seed that has one; None if none has."""
     rows = select(study.frames["costs"], group.dataset, group.protocol, group.model)
     values = (rows[column].dropna() * factor).tolist()
-    # All seeds of a model have one size, unless its wiring or data differ: no spread to show.
-    if column in ("core_parameters", "flops_per_example"):
+    if column in COUNTED:
         values = list(dict.fromkeys(values))
     return values or None
 

@@ -15,18 +15,13 @@ from liquidbench.reporting.line_errors import BIN, READINGS
 from liquidbench.reporting.printed import COLUMNS as PRINTED_COLUMNS
 from liquidbench.reporting.printed import PrintedTable
 from liquidbench.reporting.result_figures import about_runs, any_synthetic
-from liquidbench.reporting.result_tables import common_notes, synthetic_share
+from liquidbench.reporting.result_tables import TRANSCRIPTION, common_notes, synthetic_share
 from liquidbench.reporting.study import Group, Study, select, title_of
 from liquidbench.reporting.table import Row, Table, compare_numbers
 
 READING_LINES = {"greedy": "-", "beam": "--"}
 READING_NAMES = {"greedy": "greedy", "beam": "beam search"}
-RATES = {
-    "cer": "CER, mean over lines",
-    "cer_pooled": "CER, pooled over characters",
-    "wer": "WER, mean over lines",
-    "wer_pooled": "WER, pooled over words",
-}
+RATES = {name: heading for name, heading in TRANSCRIPTION if name != "loss"}
 ABOUT = ("Data set", "Data", "Protocol", "Model", "Reading", "Seeds", "Examples train / test")
 
 

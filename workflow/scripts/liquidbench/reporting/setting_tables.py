@@ -121,14 +121,7 @@ def settings_table(study: Study, printed: PrintedTable) -> Table:
             )
             verdict = verdict_on(used, target) if used and target else ""
             figures[name] = compare_texts("; ".join(used) or "–", target, verdict)
-        about = (
-            title_of(group.dataset),
-            group.data,
-            group.protocol_label,
-            group.model,
-            group.seeds,
-        )
-        table.rows.append(Row(about, figures))
+        table.rows.append(Row(group.front, figures))
     table.synthetic = synthetic_share(groups)
     table.notes = [note for group in groups for note in group.missing_notes]
     table.notes += [

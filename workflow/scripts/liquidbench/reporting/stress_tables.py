@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 
+from liquidbench.evaluation.statistics import curve_area
 from liquidbench.reporting.printed import Printed, PrintedTable
 from liquidbench.reporting.result_tables import (
     ABOUT,
@@ -13,7 +13,7 @@ from liquidbench.reporting.result_tables import (
     comparison_notes,
     synthetic_share,
 )
-from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.study import Group, Study, select
 from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
 
 PRINTED_RATES = (0.0, 0.3, 0.5, 0.7)
@@ -74,16 +74,12 @@ def stress_area_table(study: Study) -> Table:
     )
     groups = stressed_groups(study)
     for group in groups:
-        front = (
-            *(title_of(group.dataset), group.data, group.protocol_label),
-            *(group.model, group.seeds),
-        )
         for corruption, metric, rows in _curves(study, group):
             values = [
                 100 * area for _, own in rows.groupby("seed") for area in normalised_area(own)
             ]
             rates = " ".join(percent(rate) for rate in sorted(set(rows["rate"]))) or "–"
-            about = (*front, corruption, METRIC_TITLES[metric], rates, _draws(rows))
+            about = (*group.front, corruption, METRIC_TITLES[metric], rates, _draws(rows))
             table.rows.append(Row(about, {"area": _compared(study, group, values or None, None)}))
     table.synthetic = synthetic_share(groups)
     table.notes = [
@@ -102,10 +98,7 @@ def normalised_area(rows: pd.DataFrame) -> list[float]:
         rows: `rate` and `value`, all draws of one corruption and metric.
     """
     curve = rows.groupby("rate")["value"].mean()
-    rates = curve.index.to_numpy()
-    if len(rates) < 2:
-        return []
-    return [float(np.trapezoid(curve.to_numpy(), rates) / (rates[-1] - rates[0]))]
+    return [float(curve_area(curve.index, curve))] if len(curve) > 1 else []
 
 
 def stressed_groups(study: Study) -> list[Group]:

@@ -109,6 +109,12 @@ class Group:
         return f"{done} {unit}" if done == planned else f"{done} of {planned} {unit}"
 
     @property
+    def front(self) -> tuple[str, str, str, str, str]:
+        """What says which runs a row is of: data set, data, protocol, model and seeds, as a reader meets them."""
+        title = title_of(self.dataset)
+        return title, self.data, self.protocol_label, self.model, self.seeds
+
+    @property
     def missing_notes(self) -> list[str]:
         """One line per missing run."""
         path = f"{self.dataset}/{self.protocol}/{self.model}"

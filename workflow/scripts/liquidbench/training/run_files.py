@@ -1,5 +1,6 @@
-"""What every kind of run does with its cache and its tables."""
+"""What every kind of run does with its command line, its cache and its tables."""
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,17 @@ import pandas as pd
 from liquidbench.datasets.cache import CacheAttributes
 from liquidbench.errors import InputError
 from liquidbench.files import written_whole
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say which run it is, what of, and where it goes."""
+    parser.add_argument("--cache", type=Path, required=True, help="the data set's HDF5 cache")
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--protocol", required=True, help="name of the protocol, for the record")
+    parser.add_argument("--model", required=True, help="name of the model, for the record")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--settings", required=True, help="resolved, as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="the run directory")
 
 
 def check_cache(
