@@ -24,7 +24,7 @@ demo: setup ## Run the whole study on small synthetic data, in minutes (CORES=..
 	@python -m snakemake --configfile config/demo.yaml --cores $(CORES)
 	@echo
 	@echo 'Done, on SYNTHETIC data: the numbers say nothing about the real data sets. Open:'
-	@find demo/reports -maxdepth 2 -name 'index.*' | sort | sed 's/^/  /'
+	@find demo/reports -maxdepth 2 \( -name 'index.*' -o -name claims.md \) | sort | sed 's/^/  /'
 
 test: setup ## Run the tests (ARGS=... goes to pytest)
 	@python -m pytest $(ARGS)
