@@ -25,11 +25,12 @@ SUMMARY_FILES = [
         "operating_points",
         "handwriting",
         "differences",
+        "stress_differences",
     )
 ]
 # The paper's tables, then those that it does not have.
 TABLES = ["1", "2", "3", "4", "5", "6", "differences"]
-TABLES += ["stress_area", "clinical", "handwriting", "costs"]
+TABLES += ["stress_area", "stress_differences", "clinical", "handwriting", "costs"]
 TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
     f"{REPORTS}/tables/table_{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")
 ]
@@ -56,7 +57,12 @@ rule summary:
             if name != "weights.safetensors"
             for path in expected(run_file(run, name))
         ],
-        [path for run in STRESS_RUNS for path in expected(run_file(run, "stress.csv"))],
+        [
+            path
+            for run in STRESS_RUNS
+            for name in ("stress.csv", "stress_answers.npz")
+            for path in expected(run_file(run, name))
+        ],
     output:
         SUMMARY_FILES,
     log:

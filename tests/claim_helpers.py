@@ -69,6 +69,12 @@ class Summaries:
         self.rows["differences"].append({**empty, **row})
         return self
 
+    def stress_differences(self, **row):
+        """A row of stress_differences.csv, in the contract's columns."""
+        empty = {"metric": "accuracy", "p_value": 0.01, "p_holm": 0.02, "interval": "95 %"}
+        self.rows["stress_differences"].append({**empty, **row})
+        return self
+
     def study(self) -> Study:
         frames = {
             name: pd.DataFrame(self.rows[name], columns=names) for name, names in COLUMNS.items()

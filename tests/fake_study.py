@@ -245,6 +245,39 @@ def write_stress(
     write_csv(folder / "stress.csv", headings, rows)
 
 
+def write_stress_answers(
+    folder: Path,
+    item: dict,
+    told: dict[str, np.ndarray],
+    conditions: list[tuple[str, float, int]],
+    figures: dict[str, list[float]],
+    ids: list[str] | None = None,
+    asked: list[int] | None = None,
+) -> None:
+    """Write stress_answers.npz, and stress.csv with the figures of each condition.
+
+    `told` has arrays (conditions, examples): `correct` and maybe `probability`, or `edits`.
+    """
+    count = next(iter(told.values())).shape[1]
+    rows = [
+        [*item.values(), *condition, 7, count, metric, value]
+        for metric, values in figures.items()
+        for condition, value in zip(conditions, values, strict=True)
+    ]
+    headings = [*item, "corruption", "rate", "draw", "mask_seed", "examples", "metric", "value"]
+    write_csv(folder / "stress.csv", headings, rows)
+    names, rates, draws = zip(*conditions)
+    np.savez_compressed(
+        folder / "stress_answers.npz",
+        ids=np.array(ids or [f"e{number:04d}" for number in range(count)]),
+        corruption=np.array(names),
+        rate=np.array(rates),
+        draw=np.array(draws),
+        **{"lengths" if "edits" in told else "targets": np.array(asked or [1] * count)},
+        **told,
+    )
+
+
 def _write_architecture(folder: Path, dataset: str, core: dict) -> None:
     units = core["units"]
     lstm = core["name"] == "lstm"

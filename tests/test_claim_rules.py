@@ -262,6 +262,27 @@ def test_stress_rows_with_a_metric_are_read_by_it(tmp_path):
     assert outcome.interval.value == pytest.approx(0.305)
 
 
+@pytest.mark.parametrize("asked", ["area", "30%"])
+def test_stress_differences_csv_wins_over_the_seeds_for_its_own_figure(tmp_path, asked):
+    summaries = Summaries()
+    for model, shift in (("cfc", 0.0), ("lstm", 0.01)):
+        curve = {"stress/zero_steps/0%": [0.9, 0.8], "stress/zero_steps/30%": [0.5, 0.7 - shift]}
+        summaries.add(model, curve, protocol="stress")
+    pair = {"dataset": "nmnist", "protocol": "stress", "model_a": "lstm", "model_b": "cfc"}
+    own = "area" if asked == "area" else "0.3"
+    summaries.stress_differences(
+        **pair, corruption="zero_steps", figure=own, difference=-0.02, low=-0.03, high=-0.01
+    )
+    for other in ({"corruption": "zero_bursts", "figure": own}, {"figure": "loss"}):
+        row = {"corruption": "zero_steps", "difference": 0.5, "low": 0.4, "high": 0.6}
+        summaries.stress_differences(**pair, **(row | other))
+    rule = {**GREATER, "quantity": f"stress/zero_steps/{asked}/accuracy"}
+    (outcome,) = judged(tmp_path, summaries.study(), rule).outcomes
+    assert (outcome.interval.low, outcome.interval.high) == (0.01, 0.03)
+    assert outcome.verdict == "reproduced"
+    assert "95 %, paired, over examples and seeds" in outcome.reason
+
+
 # Ratios.
 
 

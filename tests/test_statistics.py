@@ -8,12 +8,16 @@ from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from liquidbench.evaluation import metrics
+from liquidbench.evaluation.influence import (
+    auroc_influence,
+    average_precision_influence,
+    linear_difference,
+    mean_influence,
+)
 from liquidbench.evaluation.paired import bootstrap_counts, draw_figures
 from liquidbench.evaluation.statistics import (
     combined_variance,
-    crossed_mean,
     curve_area,
-    curve_area_interval,
     holm,
     mcnemar_exact,
     mean_interval,
@@ -79,7 +83,7 @@ def test_two_way_variance_is_that_of_the_mean_squares():
         + ms_draw**2 / (draws - 1)
         + ms_rest**2 / ((seeds - 1) * (draws - 1))
     )
-    found = crossed_mean(values)
+    found = linear_difference(rows, np.array([mean_influence(row)[1] for row in values]))
     assert found.standard_error == pytest.approx(math.sqrt(variance))
     assert found.degrees == pytest.approx(max(degrees, 4))
     assert found.value == pytest.approx(mean)
@@ -95,12 +99,13 @@ def test_variance_never_falls_below_that_of_the_seeds_and_equal_seeds_keep_the_e
     assert combined_variance(0.0, 4, 0.0, 0.0, 50) == (0.0, 3.0)
 
 
-def test_one_draw_or_one_seed_of_a_crossed_mean():
-    assert crossed_mean([[1.0], [2.0], [3.0]]).degrees == 2
-    one_seed = crossed_mean([[1.0, 2.0]])
-    assert one_seed.value == 1.5 and math.isnan(one_seed.low)
-    with pytest.raises(ValueError, match=r"\(seeds, draws\)"):
-        crossed_mean([1.0, 2.0])
+def test_without_a_second_seed_or_example_a_linear_difference_says_what_it_can():
+    one_seed = linear_difference([1.5], np.zeros((1, 4)))
+    assert one_seed.value == 1.5 and math.isnan(one_seed.low) and math.isnan(one_seed.p_value)
+    assert math.isnan(linear_difference([], np.zeros((0, 4))).value)
+    one_example = linear_difference([1.0, 2.0, 3.0], np.zeros((3, 1)))
+    assert one_example.degrees == 2
+    assert one_example.standard_error == pytest.approx(1 / math.sqrt(3))
 
 
 def test_area_under_a_curve_is_its_mean_height():
@@ -108,10 +113,6 @@ def test_area_under_a_curve_is_its_mean_height():
     area = curve_area([0.0, 0.2, 0.6], [0.9, 0.7, 0.1])
     assert area == pytest.approx((0.8 * 0.2 + 0.4 * 0.4) / 0.6)
     assert curve_area([0.0, 0.9], np.full((2, 3, 2), 0.4)) == pytest.approx(np.full((2, 3), 0.4))
-    curves = np.random.default_rng(0).uniform(size=(3, 2, 3))
-    found = curve_area_interval([0.0, 0.2, 0.6], curves)
-    assert found.value == pytest.approx(curve_area([0.0, 0.2, 0.6], curves.mean(axis=(0, 1))))
-    assert found.low < found.value < found.high
     for rates in ([0.2, 0.1, 0.6], [0.1, 0.1, 0.6], [0.0, 0.2]):
         with pytest.raises(ValueError, match="do not fit"):
             curve_area(rates, [0.9, 0.7, 0.1])
@@ -219,6 +220,76 @@ def test_line_metrics_equal_those_of_repeated_lines():
     assert set(answers.names) == set(told)
 
 
+# Influences
+
+
+def weighted_mean(_, scores, sample_weight):
+    return np.average(scores, weights=sample_weight)
+
+
+@pytest.mark.parametrize(
+    ("figure_and_influence", "weighted"),
+    [
+        (auroc_influence, sklearn_metrics.roc_auc_score),
+        (average_precision_influence, sklearn_metrics.average_precision_score),
+        (lambda _, scores: mean_influence(scores), weighted_mean),
+    ],
+)
+def test_influences_are_the_derivatives_of_weighted_figures(figure_and_influence, weighted):
+    answers = binary_case()
+    known = answers.targets, answers.scores
+    value, influence = figure_and_influence(*known)
+    assert value == pytest.approx(weighted(*known, sample_weight=np.ones(60)))
+    # Scores differ, ties among them, between the classes and within them.
+    assert len(np.unique(answers.scores)) < 50
+    for place, found in enumerate(influence):
+        step = 1e-5 * (np.arange(60) == place)
+        up, down = (weighted(*known, sample_weight=1 + sign * step) for sign in (1, -1))
+        assert found == pytest.approx((up - down) / 2e-5, abs=1e-7)
+
+
+def test_rankings_of_one_class_do_not_exist():
+    for targets, missing in (([True, True], "auroc"), ([False, False], "both")):
+        area, average = (
+            found(targets, [0.1, 0.2])[0]
+            for found in (auroc_influence, average_precision_influence)
+        )
+        assert math.isnan(area) and math.isnan(average) == (missing == "both")
+
+
+@pytest.mark.parametrize("design", ["crossed", "splits"])
+@pytest.mark.parametrize("metric", ["auroc", "average_precision"])
+def test_a_linear_difference_has_the_bootstrap_s_standard_error(design, metric):
+    random = np.random.default_rng(11)
+    pool, examples, seeds = 1500, 600, 4
+    targets = random.random(pool) < 0.25
+    shared = random.normal(size=pool) + targets
+    answers, places = {}, {}
+    for s in range(seeds):
+        where = np.arange(examples)
+        if design == "splits":
+            where = np.sort(random.choice(pool, examples, replace=False))
+        places[s] = where
+        for model in "ab":
+            scores = shared[where] + random.normal(0, 0.7, examples)
+            one = BinaryAnswers(targets[where], scores > 1, scores, np.arange(examples), examples)
+            answers[model, s] = one
+    everyone = np.unique(np.concatenate(list(places.values())))
+    places = {s: np.searchsorted(everyone, where) for s, where in places.items()}
+    found = draw_figures(answers, places, 3000).difference("a", "b", metric)
+    influence_of = {"auroc": auroc_influence, "average_precision": average_precision_influence}
+    gaps, influences = np.zeros(seeds), np.zeros((seeds, len(everyone)))
+    for (model, s), one in answers.items():
+        value, influence = influence_of[metric](one.targets, one.scores)
+        sign = 1 if model == "a" else -1
+        gaps[s] += sign * value
+        influences[s, places[s]] += sign * influence
+    linear = linear_difference(gaps, influences)
+    assert linear.value == pytest.approx(found.value)
+    assert linear.standard_error == pytest.approx(found.standard_error, rel=0.05)
+    assert linear.degrees == pytest.approx(found.degrees, rel=0.2)
+
+
 # The paired bootstrap
 
 
@@ -319,6 +390,23 @@ def test_a_null_difference_is_significant_in_five_percent_of_studies(design):
     assert [one.p_value >= 0.05 for one in found] == covered
 
 
+@pytest.mark.parametrize("design", ["crossed", "nested", "splits"])
+def test_a_null_difference_without_bootstrap_is_significant_in_five_percent_of_studies(design):
+    random, found = np.random.default_rng(77), []
+    for _ in range(10):
+        answers, places = simulated(design, 200, 5, 150, (1.5, 0.5, 0.15), 0.0, random)
+        units = 1 + max(where.max() for where in places.values())
+        for study in range(200):
+            gaps, influences = np.zeros(5), np.zeros((5, units))
+            for s, where in places.items():
+                pair = [mean_influence(answers[(model, study), s].correct) for model in "ab"]
+                gaps[s] = pair[0][0] - pair[1][0]
+                influences[s, where] = pair[0][1] - pair[1][1]
+            found.append(linear_difference(gaps, influences).p_value)
+    share = np.mean(np.array(found) < 0.05)
+    assert len(found) == 2000 and 0.04 <= share <= 0.06, share
+
+
 def test_a_real_difference_is_found():
     """Model a has 0.8 on the logit scale more: with five seeds of 150 examples nearly every study finds it."""
     for design in ("crossed", "splits"):
@@ -381,14 +469,11 @@ def test_the_interval_of_a_crossed_mean_of_accuracies_is_the_closed_form_s():
     """Two-way variance components without a bootstrap, on the same answers."""
     random = np.random.default_rng(4)
     answers, places = simulated("crossed", 1, 6, 300, (1.5, 1.0, 0.3), 0.3, random)
-    gaps = np.array(
-        [
-            answers[("a", 0), s].correct.astype(float) - answers[("b", 0), s].correct
-            for s in range(6)
-        ]
-    )
+    own = [[mean_influence(answers[(model, 0), s].correct) for s in range(6)] for model in "ab"]
+    gaps = np.array([a - b for (a, _), (b, _) in zip(*own)])
+    influences = np.array([a - b for (_, a), (_, b) in zip(*own)])
     found = draw_figures(answers, places, 5000).difference(("a", 0), ("b", 0), "accuracy")
-    closed = crossed_mean(gaps)
+    closed = linear_difference(gaps, influences)
     assert found.value == pytest.approx(closed.value)
     assert found.standard_error == pytest.approx(closed.standard_error, rel=0.02)
     assert found.degrees == pytest.approx(closed.degrees, rel=0.1)

@@ -10,7 +10,9 @@ _LOSING_STEPS = (
     "datasets/observations.py",
     *(f"evaluation/{name}.py" for name in ("corruptions", "decoding", "removal")),
 )
-_COMPARING = tuple(f"evaluation/{name}.py" for name in ("paired", "statistics", "weighted_metrics"))
+_COMPARING = tuple(
+    f"evaluation/{name}.py" for name in ("influence", "paired", "statistics", "weighted_metrics")
+)
 _JUDGING = tuple(f"evaluation/{name}.py" for name in ("clinical", "metrics", "utility"))
 _PARTS = {
     "fetch": tuple(

@@ -143,34 +143,6 @@ def combined_variance(
     return variance, max(variance**2 / spread, seeds - 1.0)
 
 
-def crossed_mean(values: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """Mean over seeds and over draws that all seeds share (the masks of a stress test), with an interval for both.
-
-    The two-way random-effects model in closed form, without a bootstrap.
-
-    Args:
-        values: (seeds, draws); row s and column d is seed s under draw d.
-        confidence: of the interval.
-
-    Returns:
-        The estimate; without an interval for a single seed.
-
-    Raises:
-        ValueError: `values` has not two axes.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2:
-        raise ValueError(f"expected (seeds, draws), got the shape {values.shape}")
-    seeds, draws = values.shape
-    if seeds == 1 or draws == 1:
-        return mean_interval(values.mean(axis=1), confidence)
-    between = values.mean(axis=1).var(ddof=1)
-    of_mean = values.mean(axis=0).var(ddof=1) / draws
-    of_each = values.var(axis=1, ddof=1).mean() / draws
-    variance, degrees = combined_variance(between, seeds, of_mean, of_each, draws)
-    return student_estimate(float(values.mean()), float(np.sqrt(variance)), degrees, confidence)
-
-
 def curve_area(rates: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:
     """Area under a curve over rates, divided by their range: the mean height, by trapezoids.
 
@@ -188,19 +160,6 @@ def curve_area(rates: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:
     if len(rates) < 2 or (np.diff(rates) <= 0).any() or values.shape[-1:] != rates.shape:
         raise ValueError(f"rates {rates.tolist()} do not fit values of the shape {values.shape}")
     return np.trapezoid(values, rates, axis=-1) / (rates[-1] - rates[0])
-
-
-def curve_area_interval(rates: ArrayLike, values: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """Normalised area under an accuracy-rate curve, with an interval over seeds and draws.
-
-    For the difference of two models give the difference of their values: they share seeds and masks.
-
-    Args:
-        rates: (rates,) ascending.
-        values: (seeds, draws, rates).
-        confidence: of the interval.
-    """
-    return crossed_mean(curve_area(rates, values), confidence)
 
 
 def mcnemar_exact(correct_a: ArrayLike, correct_b: ArrayLike) -> float:

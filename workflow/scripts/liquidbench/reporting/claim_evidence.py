@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from liquidbench.errors import InputError
 from liquidbench.evaluation.statistics import curve_area
 from liquidbench.reporting.claim_intervals import (
@@ -264,8 +266,8 @@ class Evidence:
     def difference(self, groups: Sequence[Group], wanted: Quantity) -> tuple[Interval, int, str]:
         """First less second, paired by seed: the difference, the number of seeds, and Holm's p where there is one.
 
-        The interval is that of differences.csv (bootstrap over examples and seeds) where it has the comparison, and
-        else Student's t interval over the seeds' differences.
+        The interval is that of differences.csv or stress_differences.csv (over examples and seeds) where they have the
+        comparison, and else Student's t interval over the seeds' differences.
 
         Raises:
             MissingEvidenceError: one of the two does not have the figure, or they share no seed.
@@ -287,15 +289,10 @@ class Evidence:
     def _bootstrapped(
         self, groups: Sequence[Group], wanted: Quantity
     ) -> tuple[Interval, str] | None:
-        """The row of differences.csv, turned round where it has the models the other way."""
-        if wanted.summary == "metrics" and wanted.parts[0] != "test":
-            return None
-        metric = wanted.parts[-1] if wanted.summary == "metrics" else wanted.name
-        frame = self.study.frames["differences"]
-        rows = frame[
-            (frame["dataset"] == groups[0].dataset)
-            & (frame["protocol"] == groups[0].protocol)
-            & (frame["metric"] == metric)
+        """The row of the summary of differences, turned round where it has the models the other way."""
+        rows, how = self._differences_of(wanted)
+        rows = rows[
+            (rows["dataset"] == groups[0].dataset) & (rows["protocol"] == groups[0].protocol)
         ]
         for sign, (first, second) in ((1, groups), (-1, groups[::-1])):
             here = rows[(rows["model_a"] == first.model) & (rows["model_b"] == second.model)]
@@ -304,7 +301,20 @@ class Evidence:
                 row = here.iloc[0]
                 low, high = sorted((sign * row["low"], sign * row["high"]))
                 value = float(sign * row["difference"])
-                source = f"{row['interval']}, paired bootstrap over examples and seeds"
+                source = f"{row['interval']}, {how}"
                 holm = f"Holm's p = {row['p_holm']:.3g}" if row["p_holm"] == row["p_holm"] else ""
                 return Interval(value, float(low), float(high), source), holm
         return None
+
+    def _differences_of(self, wanted: Quantity) -> tuple[pd.DataFrame, str]:
+        """The rows about a figure in the summaries of differences, maybe none, and how their intervals were had."""
+        if wanted.summary == "stress":
+            corruption, rate, metric = wanted.parts
+            figure = rate if rate == "area" else f"{float(rate.removesuffix('%')) / 100:g}"
+            frame = self.study.frames["stress_differences"]
+            own = (frame["corruption"] == corruption) & (frame["figure"] == figure)
+            return frame[own & (frame["metric"] == metric)], "paired, over examples and seeds"
+        frame = self.study.frames["differences"]
+        tested = wanted.summary == "metrics" and wanted.parts[0] == "test"
+        metric = wanted.parts[-1] if tested else None
+        return frame[frame["metric"] == metric], "paired bootstrap over examples and seeds"

@@ -1,4 +1,4 @@
-"""Intervals over seeds, for figures that `differences.csv` does not have."""
+"""Intervals over seeds, for figures that the summaries of differences do not have."""
 
 import math
 from collections.abc import Mapping, Sequence

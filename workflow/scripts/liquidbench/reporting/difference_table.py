@@ -76,14 +76,11 @@ def _row(row, group: Group) -> Row:
         f"{int(row.seeds)}",
         f"{int(row.examples):,}",
     )
-    # What stands where a single seed, or none that has the figure, gives no interval.
-    without = row.interval if row.interval in (ONE_SEED, NO_FIGURE) else NOTHING
-    figures = {name: _number(getattr(row, name), decimals) for name in ("value_a", "value_b")}
-    figures["difference"] = _difference(row, decimals)
-    for name, absent in (("p_value", without), ("p_holm", without), ("p_these_models", NOTHING)):
-        value = getattr(row, name)
-        numbers = (None if math.isnan(value) else value, *(None,) * 6)
-        figures[name] = Comparison(p_text(value) or absent, numbers=numbers)
+    figures = {name: number_shown(getattr(row, name), decimals) for name in ("value_a", "value_b")}
+    figures["difference"] = difference_shown(row, decimals)
+    for name in ("p_value", "p_holm"):
+        figures[name] = p_shown(getattr(row, name), row.interval)
+    figures["p_these_models"] = p_shown(row.p_these_models)
     figures["comparisons"] = compare_texts(f"{int(row.comparisons)}", None)
     tests = zip(json.loads(row.mcnemar), json.loads(row.mcnemar_holm))
     shown = "; ".join(f"{p_text(p)} ({p_text(corrected)})" for p, corrected in tests)
@@ -91,14 +88,15 @@ def _row(row, group: Group) -> Row:
     return Row(about, {name: figures[name] for name in FIGURES})
 
 
-def _number(value: float, decimals: int) -> Comparison:
+def number_shown(value: float, decimals: int) -> Comparison:
+    """One model's figure, or that it does not exist."""
     if math.isnan(value):
         return Comparison(NO_FIGURE)
     return Comparison(f"{value:,.{decimals}f}", numbers=(value, *(None,) * 6))
 
 
-def _difference(row, decimals: int) -> Comparison:
-    """The difference with its interval, or with why it has none."""
+def difference_shown(row, decimals: int) -> Comparison:
+    """The difference of a row of differences with its interval, or with why it has none."""
     if row.interval == NO_FIGURE:
         return Comparison(NO_FIGURE)
     shown = signed(row.difference, decimals)
@@ -107,6 +105,13 @@ def _difference(row, decimals: int) -> Comparison:
         return Comparison(f"{shown} ({ONE_SEED})", numbers=numbers)
     numbers = (row.difference, None, row.low, row.high, int(row.seeds), None, None)
     return Comparison(f"{shown} {interval_text(row.low, row.high, decimals)}", numbers=numbers)
+
+
+def p_shown(value: float, interval: str = "") -> Comparison:
+    """A p-value, or why there is none: what `interval` says of a single seed, or of none that has the figure."""
+    without = interval if interval in (ONE_SEED, NO_FIGURE) else NOTHING
+    numbers = (None if math.isnan(value) else value, *(None,) * 6)
+    return Comparison(p_text(value) or without, numbers=numbers)
 
 
 def p_text(value: float) -> str:

@@ -60,6 +60,10 @@ NUMBERS = {
         *["seeds", "examples", "value_a", "value_b", "difference", "low", "high"],
         *["p_value", "p_holm", "comparisons", "p_these_models"],
     ],
+    "stress_differences": [
+        *["seeds", "examples", "value_a", "value_b", "difference", "low", "high"],
+        *["p_value", "p_holm", "comparisons"],
+    ],
 }
 
 TEXTS = [*RUN_COLUMNS[:3], "model_a", "model_b"]

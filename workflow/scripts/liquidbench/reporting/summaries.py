@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from liquidbench.errors import InputError
-from liquidbench.reporting import differences, line_errors
+from liquidbench.reporting import differences, line_errors, stress_differences
 from liquidbench.reporting.clinical_summary import (
     CALIBRATION_COLUMNS,
     CLINICAL_COLUMNS,
@@ -47,6 +47,7 @@ COLUMNS = {
     "operating_points": OPERATING_COLUMNS,
     "handwriting": line_errors.COLUMNS,
     "differences": differences.COLUMNS,
+    "stress_differences": stress_differences.COLUMNS,
 }
 
 _FACTS_OF_METRICS = ("core_implementation", "cache_sha256", "code_sha256")
@@ -107,6 +108,9 @@ def summarise(
         if parts:
             frames[name] = pd.concat(parts, ignore_index=True)
     frames["differences"] = differences.differences(results, finished, statistics)
+    frames["stress_differences"] = stress_differences.stress_differences(
+        results, finished, statistics
+    )
     # Whole numbers stay whole beside the empty cells of what there is not.
     whole = ["train_examples", "test_examples", "peak_memory_bytes"]
     frames["runs"] = frames["runs"].astype(dict.fromkeys(whole, "Int64"))

@@ -17,6 +17,7 @@ from liquidbench.reporting.setting_tables import (
     parameters_table,
     settings_table,
 )
+from liquidbench.reporting.stress_difference_table import stress_differences_table
 from liquidbench.reporting.stress_tables import stress_area_table, stress_table
 from liquidbench.reporting.study import Study, synthetic_warning
 from liquidbench.reporting.table import Table, as_csv, as_latex, as_markdown
@@ -34,6 +35,7 @@ PAPERS = {
 FURTHER: dict[str, Callable[[Study], Table]] = {
     "differences": differences_table,
     "stress_area": stress_area_table,
+    "stress_differences": stress_differences_table,
     "clinical": clinical_table,
     "handwriting": handwriting_table,
     "costs": costs_table,

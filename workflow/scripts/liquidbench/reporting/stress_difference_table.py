@@ -1,0 +1,99 @@
+"""Table of differences in the stress test: every pair of models, which the paper does not have."""
+
+import pandas as pd
+
+from liquidbench.reporting.difference_table import (
+    difference_shown,
+    number_shown,
+    p_shown,
+)
+from liquidbench.reporting.differences import percent
+from liquidbench.reporting.result_tables import synthetic_share
+from liquidbench.reporting.stress_differences import AREA, LOSS
+from liquidbench.reporting.stress_tables import METRIC_TITLES
+from liquidbench.reporting.study import Study, title_of
+from liquidbench.reporting.table import Comparison, Row, Table, compare_texts
+
+FIGURES = {
+    "area_a": "Area A (%)",
+    "area_b": "Area B (%)",
+    "area": "A - B",
+    "area_p": "p",
+    "area_p_holm": "p (Holm)",
+    "loss_a": "Loss A (%)",
+    "loss_b": "Loss B (%)",
+    "loss": "Loss, A - B",
+    "loss_p": "p",
+    "loss_p_holm": "p (Holm)",
+    "comparisons": "Comparisons",
+}
+DECIMALS = 2
+
+
+def stress_differences_table(study: Study) -> Table:
+    """Every pair of models under every corruption: the areas under their curves, and what each of them loses."""
+    table = Table(
+        name="stress_differences",
+        title="Paired differences in the stress test: area under the curve, and loss on average (%)",
+        about=(
+            "Data set",
+            "Data",
+            "Protocol",
+            "A",
+            "B",
+            "Corruption",
+            "Metric",
+            "Seeds",
+            "Examples",
+        ),
+        figures=FIGURES,
+    )
+    frame = study.frames["stress_differences"]
+    groups = {(group.dataset, group.protocol, group.model): group for group in study.groups()}
+    keys = ["dataset", "protocol", "model_a", "model_b", "corruption", "metric"]
+    order = list(dict.fromkeys(key[:2] for key in groups))
+    frame = frame[frame["figure"].isin([AREA, LOSS])]
+    own = dict(iter(frame.groupby(keys, sort=False)))
+    for key in sorted(own, key=lambda key: order.index(key[:2])):
+        dataset, _, model_a, model_b, corruption, metric = key
+        rows = own[key].set_index("figure")
+        group = groups[key[0], key[1], model_a]
+        area = rows.loc[AREA]
+        about = (
+            *(title_of(dataset), group.data, group.protocol_label, model_a, model_b),
+            *(corruption, METRIC_TITLES[metric]),
+            *(f"{int(area['seeds'])}", f"{int(area['examples']):,}"),
+        )
+        table.rows.append(Row(about, _figures(rows)))
+    table.synthetic = synthetic_share(
+        [groups[key[0], key[1], key[position]] for key in own for position in (2, 3)]
+    )
+    table.notes = [
+        "area: the mean of the curve over the rates, by trapezoids; loss: the figure on whole sequences less the area, "
+        "so a positive difference says that A loses more than B (of an error rate, a negative one)",
+        f"in brackets the {percent(study.layout.confidence)} interval, for other seeds, test examples and losses at "
+        "once, paired by seed and example, not corrected; both models lose the same",
+        "p (Holm) is corrected within a data set, a protocol and a metric, for all pairs and corruptions",
+        "the differences at each rate are in stress_differences.csv of the summaries",
+    ]
+    return table
+
+
+def _figures(rows: pd.DataFrame) -> dict[str, Comparison]:
+    """The cells of one pair, corruption and metric."""
+    cells: dict[str, Comparison] = {}
+    for name in (AREA, LOSS):
+        if name not in rows.index:
+            continue
+        row = rows.loc[name].copy()
+        scaled = ["value_a", "value_b", "difference", "low", "high"]
+        row[scaled] = row[scaled].astype(float) * 100
+        cells |= {
+            f"{name}_a": number_shown(row["value_a"], DECIMALS),
+            f"{name}_b": number_shown(row["value_b"], DECIMALS),
+            name: difference_shown(row, DECIMALS),
+            f"{name}_p": p_shown(row["p_value"], row["interval"]),
+            f"{name}_p_holm": p_shown(row["p_holm"], row["interval"]),
+        }
+    cells["comparisons"] = compare_texts(f"{int(rows.iloc[0]['comparisons'])}", None)
+    return {name: cells[name] for name in FIGURES if name in cells}
