@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from liquidbench.evaluation.statistics import Estimate, combined_variance, student_estimate
+from liquidbench.evaluation.statistics import Estimate, cochran_estimate, variance_parts
 
 Influence = NDArray[np.float64]
 
@@ -108,5 +108,5 @@ def linear_difference(
         float(units * np.var(some, axis=-1, ddof=1).mean()) if units > 1 else 0.0
         for some in (influences.mean(axis=0), influences)
     )
-    variance, degrees = combined_variance(float(gaps.var(ddof=1)), seeds, of_mean, of_each, units)
-    return student_estimate(float(gaps.mean()), float(np.sqrt(variance)), degrees, confidence)
+    parts = variance_parts(float(gaps.var(ddof=1)), seeds, of_mean, of_each, units)
+    return cochran_estimate(float(gaps.mean()), parts, confidence)

@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from liquidbench.evaluation.statistics import Estimate, combined_variance, student_estimate
+from liquidbench.evaluation.statistics import (
+    Estimate,
+    cochran_estimate,
+    student_estimate,
+    variance_parts,
+)
 from liquidbench.evaluation.weighted_metrics import Answers, figures_of_draws
 
 # The study's own: the same predictions give the same intervals.
@@ -70,13 +75,9 @@ class PairedDraws:
             return Estimate(float(gaps[0]))
         drawn = self._drawn_gaps(model_a, model_b, metric, seeds)
         of_mean, of_each = example_variances(drawn)
-        variance, degrees = combined_variance(
-            float(gaps.var(ddof=1)), len(seeds), of_mean, of_each, self.units
-        )
-        return student_estimate(
-            *(float(gaps.mean()), float(np.sqrt(variance)), degrees, confidence),
-            self._sides(drawn, confidence),
-        )
+        parts = variance_parts(float(gaps.var(ddof=1)), len(seeds), of_mean, of_each, self.units)
+        sides = self._sides(drawn, confidence)
+        return cochran_estimate(float(gaps.mean()), parts, confidence, sides)
 
     def of_these_models(self, model_a: str, model_b: str, metric: str) -> Estimate:
         """The same difference when only the examples are drawn anew: it speaks of these trained models alone.
