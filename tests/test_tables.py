@@ -126,11 +126,24 @@ def test_comparison_of_means_with_a_printed_value():
 
 
 def test_one_seed_says_so_instead_of_an_interval():
-    cell = compare_numbers([0.95, math.nan], None, 2)
+    cell = compare_numbers([0.95], None, 2)
     assert cell.measured == "0.95 (one seed)"
     assert cell.numbers[:5] == (0.95, None, "one seed", "one seed", 1)
     assert "one seed" not in compare_numbers([0.95], None, 2, exact=True).measured
     assert "one seed" not in compare_numbers([math.nan], None, 2).measured
+
+
+def test_seeds_without_the_figure_and_seeds_that_agree_are_told():
+    only_one = compare_numbers([0.95, math.nan], None, 2)
+    assert only_one.measured == "0.95 (1 of 2 seeds)"
+    assert only_one.numbers[2:5] == ("1 of 2 seeds", "1 of 2 seeds", 1)
+    some = compare_numbers([0.5, math.nan, 0.6], None, 2, possible=(0.0, 1.0))
+    # The mean of two differs by 0.05, times 12.706.
+    assert some.measured == "0.55 ± 0.07 [0.00, 1.00] (2 of 3 seeds)"
+    assert some.numbers[2:4] == (0.0, 1.0)
+    alike = compare_numbers([0.7, 0.7, 0.7], None, 2)
+    assert alike.measured == "0.70 (all seeds alike)"
+    assert alike.numbers[:5] == (pytest.approx(0.7), 0.0, "all seeds alike", "all seeds alike", 3)
 
 
 def test_a_figure_that_does_not_exist_is_not_averaged():
@@ -189,8 +202,8 @@ def test_missing_runs_are_said_under_the_table(tmp_path):
     for table in (tables[0], tables[3], tables[4], tables[5]):
         assert "missing: nmnist/released/cfc seed 2" in as_markdown(table)
         assert "missing: nmnist/released/cfc seed 2" in as_latex(table)
-    # The mean of two differs by 0.01, times 12.706.
-    assert "0.9100 ± 0.0141 [0.7829, 1.0371]" in as_markdown(tables[0])
+    # The mean of two differs by 0.01, times 12.706; an accuracy ends at 1.
+    assert "0.9100 ± 0.0141 [0.7829, 1.0000]" in as_markdown(tables[0])
     assert float(test["low"]) == pytest.approx(0.91 - 0.127062, abs=1e-6)
     assert test["observations"] == "2"
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from liquidbench.reporting.result_tables import synthetic_share
 from liquidbench.reporting.study import Group, Study, select, title_of
-from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
+from liquidbench.reporting.table import NOT_NEGATIVE, SHARE, Comparison, Row, Table, compare_numbers
 
 QUALITY = {
     "nmnist": ("accuracy", "accuracy"),
@@ -50,7 +50,10 @@ def costs_table(study: Study) -> Table:
         reference = references.get((group.dataset, group.protocol))
         figures = {
             "quality": compare_numbers(
-                study.metric(group, "test", metric), None, 4, confidence=study.layout.confidence
+                study.metric(group, "test", metric),
+                *(None, 4),
+                confidence=study.layout.confidence,
+                possible=NOT_NEGATIVE if metric == "cer" else SHARE,
             )
         }
         for name in COSTS:
@@ -83,7 +86,10 @@ def _cost(study: Study, group: Group, reference: Group | None, name: str) -> Com
     column, factor, decimals = COSTS[name]
     values = _values(study, group, column, factor)
     comparison = compare_numbers(
-        *(values, None, decimals), confidence=study.layout.confidence, exact=column in COUNTED
+        *(values, None, decimals),
+        confidence=study.layout.confidence,
+        exact=column in COUNTED,
+        possible=NOT_NEGATIVE,
     )
     beside = _values(study, reference, column, factor) if reference else None
     if not values or not beside:

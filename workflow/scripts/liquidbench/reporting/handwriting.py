@@ -17,7 +17,7 @@ from liquidbench.reporting.printed import PrintedTable
 from liquidbench.reporting.result_figures import about_runs, any_synthetic
 from liquidbench.reporting.result_tables import TRANSCRIPTION, common_notes, synthetic_share
 from liquidbench.reporting.study import Group, Study, select, title_of
-from liquidbench.reporting.table import Row, Table, compare_numbers
+from liquidbench.reporting.table import NOT_NEGATIVE, Row, Table, compare_numbers
 
 READING_LINES = {"greedy": "-", "beam": "--"}
 READING_NAMES = {"greedy": "greedy", "beam": "beam search"}
@@ -50,13 +50,16 @@ def handwriting_table(study: Study) -> Table:
                     study.metric(group, "test", f"{name}{suffix}"),
                     *(None, 4),
                     confidence=study.layout.confidence,
+                    possible=NOT_NEGATIVE,
                 )
                 for name in RATES
             }
             shares = _errors_per_100_characters(study, group, reading)
             confidence = study.layout.confidence
             figures |= {
-                kind: compare_numbers(shares.get(kind), None, 2, confidence=confidence)
+                kind: compare_numbers(
+                    shares.get(kind), None, 2, confidence=confidence, possible=NOT_NEGATIVE
+                )
                 for kind in KINDS
             }
             about = (title_of(group.dataset), group.data, group.protocol_label, group.model)

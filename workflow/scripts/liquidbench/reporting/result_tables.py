@@ -5,7 +5,7 @@ import math
 from liquidbench.reporting.differences import percent
 from liquidbench.reporting.printed import PrintedTable
 from liquidbench.reporting.study import Group, Study, select, title_of
-from liquidbench.reporting.table import Row, Table, compare_numbers
+from liquidbench.reporting.table import ALL_ALIKE, NOT_NEGATIVE, SHARE, Row, Table, compare_numbers
 
 ABOUT = ("Data set", "Data", "Protocol", "Model", "Paper's row", "Seeds", "Examples train / test")
 
@@ -80,7 +80,8 @@ def interval_notes(study: Study, groups: list[Group]) -> list[str]:
         notes.append(
             "mean ± standard deviation over the seeds, and in brackets the "
             f"{percent(study.layout.confidence)} interval of the mean (Student's t over the seeds): other seeds, the "
-            "same data; it may reach beyond what is possible where seeds are few"
+            "same data; cut where a figure cannot be; a figure that only some seeds have says how many. "
+            f"“{ALL_ALIKE}” to the last digit have no interval: that tells nothing of other seeds"
         )
     if any(len(group.finished) == 1 for group in groups):
         notes.append(
@@ -143,6 +144,7 @@ def benchmark_table(study: Study, printed: PrintedTable) -> Table:
                     decimals=4,
                     comparable=group.papers_data,
                     confidence=study.layout.confidence,
+                    possible=SHARE if name == "accuracy" else NOT_NEGATIVE,
                 )
                 for split in SPLITS
             }
@@ -180,6 +182,7 @@ def sepsis_table(study: Study, printed: PrintedTable) -> Table:
                 *(values, target, decimals),
                 comparable=group.papers_data,
                 confidence=study.layout.confidence,
+                possible=NOT_NEGATIVE if name == "false_positives" else SHARE,
             )
             gone = sum(map(math.isnan, values or []))
             if gone:

@@ -14,7 +14,14 @@ from liquidbench.reporting.result_tables import (
     synthetic_share,
 )
 from liquidbench.reporting.study import Group, Study, select
-from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
+from liquidbench.reporting.table import (
+    NOT_NEGATIVE,
+    PERCENT,
+    Comparison,
+    Row,
+    Table,
+    compare_numbers,
+)
 
 PRINTED_RATES = (0.0, 0.3, 0.5, 0.7)
 METRIC_TITLES = {
@@ -46,7 +53,7 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
                     target = printed.find(f"{corruption}/{name}", group.dataset, group.model)
                 # First over the draws of a run, then over runs: a seed is one observation.
                 values = (here.groupby("seed")["value"].mean() * 100).tolist() or None
-                figures[name] = _compared(study, group, values, target)
+                figures[name] = _compared(study, group, metric, values, target)
             about = (*about_group(group, printed), corruption, METRIC_TITLES[metric], _draws(rows))
             table.rows.append(Row(about, figures))
     table.synthetic = synthetic_share(groups)
@@ -80,7 +87,9 @@ def stress_area_table(study: Study) -> Table:
             ]
             rates = " ".join(percent(rate) for rate in sorted(set(rows["rate"]))) or "–"
             about = (*group.front, corruption, METRIC_TITLES[metric], rates, _draws(rows))
-            table.rows.append(Row(about, {"area": _compared(study, group, values or None, None)}))
+            table.rows.append(
+                Row(about, {"area": _compared(study, group, metric, values or None, None)})
+            )
     table.synthetic = synthetic_share(groups)
     table.notes = [
         "trapezoids over the rates (%), divided by the distance from the lowest to the highest: a mean over the rates; "
@@ -124,13 +133,14 @@ def _curves(study: Study, group: Group) -> Iterator[tuple[str, str, pd.DataFrame
 
 
 def _compared(
-    study: Study, group: Group, values: list[float] | None, target: Printed | None
+    study: Study, group: Group, metric: str, values: list[float] | None, target: Printed | None
 ) -> Comparison:
     return compare_numbers(
         *(values, target),
         decimals=2,
         comparable=group.papers_data,
         confidence=study.layout.confidence,
+        possible=NOT_NEGATIVE if metric == "cer" else PERCENT,
     )
 
 

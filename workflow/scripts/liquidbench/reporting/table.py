@@ -22,6 +22,10 @@ from liquidbench.reporting.printed import Printed
 
 NOTHING = "–"
 ONE_SEED = "one seed"
+ALL_ALIKE = "all seeds alike"
+# What a figure can be at all; intervals end there.
+SHARE, PERCENT, NOT_NEGATIVE = (0.0, 1.0), (0.0, 100.0), (0.0, math.inf)
+ANYTHING = (-math.inf, math.inf)
 ROMAN = ("I", "II", "III", "IV", "V", "VI")
 
 
@@ -30,7 +34,7 @@ class Comparison:
     """A measured value, the printed one and how they compare: as shown, and as numbers or text.
 
     `numbers` are (measured, standard deviation, low, high, observations, printed, compared) as CSV holds them;
-    the interval's ends are the words "one seed" where a single seed has none.
+    the interval's ends are words where there is none: "one seed", "1 of 5 seeds", "all seeds alike".
     """
 
     measured: str
@@ -109,6 +113,7 @@ def compare_numbers(
     comparable: bool = True,
     confidence: float = 0.95,
     exact: bool = False,
+    possible: tuple[float, float] = ANYTHING,
 ) -> Comparison:
     """Set the mean over seeds, with standard deviation and interval, beside the printed number.
 
@@ -124,17 +129,13 @@ def compare_numbers(
             beside each other, and no difference is taken.
         confidence: of the interval.
         exact: the values are counted and not estimated (parameters): no interval, where all are equal.
+        possible: the least and the most that the figure can be, where an interval ends.
     """
     there = [value for value in values or [] if not math.isnan(value)]
     exact = exact and len(set(there)) == 1
     mean = math.fsum(there) / len(there) if there else None
     sd = stdev(there) if len(there) > 1 and not exact else None
-    low, high = None, None
-    if sd is not None:
-        interval = mean_interval(there, confidence)
-        low, high = interval.low, interval.high
-    elif there and not exact:
-        low = high = ONE_SEED
+    low, high = (None, None) if exact or not there else _ends(there, values, confidence, possible)
     target = printed.value if printed else None
     compared, shown_compared = None, ""
     if comparable and mean is not None and target is not None:
@@ -146,14 +147,33 @@ def compare_numbers(
         # A mean of counts over seeds need not be whole.
         digits = 1 if decimals == 0 and mean % 1 else decimals
         shown = f"{mean:,.{digits}f}"
-        if sd is not None:
+        if isinstance(low, str):
+            shown += f" ({low})"
+        elif low is not None:
             shown += f" ± {sd:,.{digits}f} {interval_text(low, high, digits)}"
-        elif not exact:
-            shown += f" ({ONE_SEED})"
+            if len(there) < len(values):
+                shown += f" ({len(there)} of {len(values)} seeds)"
     text = printed.text if printed else ""
     return Comparison(
         shown, text, shown_compared, (mean, sd, low, high, len(there), target, compared)
     )
+
+
+def _ends(
+    there: Sequence[float],
+    values: Sequence[float],
+    confidence: float,
+    possible: tuple[float, float],
+) -> tuple[float, float] | tuple[str, str]:
+    """The ends of the interval of a mean over seeds, or twice why there is none."""
+    if len(there) == 1:
+        why = ONE_SEED if len(values) == 1 else f"1 of {len(values)} seeds"
+        return why, why
+    # That a few seeds agree to the last digit does not tell how much others would differ.
+    if len(set(there)) == 1:
+        return ALL_ALIKE, ALL_ALIKE
+    interval = mean_interval(there, confidence)
+    return max(interval.low, possible[0]), min(interval.high, possible[1])
 
 
 def interval_text(low: float, high: float, decimals: int) -> str:
@@ -229,8 +249,7 @@ def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
         blank = [""] * len(row.about)
         shown = [cell.measured if cell else NOTHING for cell in cells]
         lines.append([*row.about, table.measured_as, *shown])
-        # A table that the paper does not have sets nothing beside its figures.
-        if table.is_papers:
+        if any(cell and cell.printed for cell in cells):
             shown = [(cell.printed if cell else "") or NOTHING for cell in cells]
             lines.append([*blank, "paper", *shown])
         shown = [(cell.compared if cell else "") or NOTHING for cell in cells]

@@ -69,6 +69,7 @@ def write_tables(study: Study, tables: list[Table], out: str | Path) -> None:
 def _page(study: Study, tables: list[Table]) -> str:
     parts = [f"# Tables{': ' + study.layout.study if study.layout.study else ''}\n"]
     parts.append(synthetic_warning(study))
+    parts.append("".join(f"- [{table.heading}]({table.stem}.md)\n" for table in tables))
     parts += [as_markdown(table, level=2) for table in tables]
     parts.append(_runs(study))
     return "\n".join(part for part in parts if part)
