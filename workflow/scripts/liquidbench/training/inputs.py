@@ -90,7 +90,7 @@ def load(cache: str | Path, training: dict[str, Any], seed: int) -> RunData:
     train, test = _splits(cache, attributes, training, seed)
     validation = None
     if "validation_fraction" in training:
-        train, validation = _split(train, training["validation_fraction"], training, seed)
+        train, validation = split_of(train, training["validation_fraction"], training, seed)
     for name, split in (("train", train), ("test", test)):
         if len(split) == 0:
             raise InputError(cache, f"the {name} split is empty", "Prepare more examples")
@@ -127,7 +127,7 @@ def _splits(
         everything = everything.subset(np.flatnonzero(everything.recognized))
     fraction = training["test_fraction"]
     if "hospitals" not in training:
-        return _split(everything, fraction, training, seed)
+        return split_of(everything, fraction, training, seed)
     # Each hospital is split for itself, in the same way whatever the other part is: so models of either hospital are
     # tested on the same patients of one.
     owners = hospitals_of(everything.ids, attributes.settings["hospitals"])
@@ -139,14 +139,21 @@ def _splits(
             problem = f"no patient of hospital {wanted} is there"
             remedy = "Add it to the hospitals of datasets.physionet.prepare"
             raise InputError(f"training.hospitals.{part}", problem, remedy)
-        parts[part] = dict(zip(("train", "test"), _split(own, fraction, training, seed)))[part]
+        parts[part] = dict(zip(("train", "test"), split_of(own, fraction, training, seed)))[part]
     return parts["train"], parts["test"]
 
 
-def _split(
+def split_of(
     sequences: Sequences, fraction: float, training: dict[str, Any], seed: int
 ) -> tuple[Sequences, Sequences]:
-    """The rest, and a random share of the examples."""
+    """The rest, and a random share of the examples.
+
+    Args:
+        sequences: what to split.
+        fraction: the share.
+        training: whose `stratify` says whether both parts keep each class's share.
+        seed: the run's.
+    """
     rest, share = split_indices(sequences.targets, fraction, seed, training["stratify"])
     return sequences.subset(rest), sequences.subset(share)
 

@@ -73,9 +73,6 @@ def train_run(
     model = SequenceModel(
         request.settings["architecture"], data.input_shape, task.outputs, core_implementation
     )
-    if isinstance(training.get("threshold"), str) and data.validation is None:
-        problem = f"is {training['threshold']!r}, and there is no validation split to choose it on"
-        raise InputError("training.threshold", problem, "Set training.validation_fraction")
     if training.get("level") == "hour":
         _refuse_looking_ahead(model, request.settings["architecture"])
     model.to(device)

@@ -322,11 +322,17 @@ def task_of(attributes: CacheAttributes, training: dict[str, Any]) -> Task:
     """The task that a cache was made for, of each stay or of each hour as the settings say.
 
     A threshold that is yet to be chosen is 0.5 until then.
+
+    Raises:
+        InputError: a threshold is to be chosen, and no validation split is asked for.
     """
     if attributes.task == "transcription":
         return TranscriptionTask(attributes.classes)
     if attributes.task == "binary":
         threshold = training["threshold"]
+        if isinstance(threshold, str) and "validation_fraction" not in training:
+            problem = f"is {threshold!r}, and there is no validation split to choose it on"
+            raise InputError("training.threshold", problem, "Set training.validation_fraction")
         kind = HourlyTask if training.get("level") == "hour" else BinaryTask
         return kind(attributes.classes, 0.5 if isinstance(threshold, str) else threshold)
     return ClassificationTask(attributes.classes)
