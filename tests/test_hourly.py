@@ -14,11 +14,12 @@ from liquidbench.errors import InputError
 from liquidbench.evaluation.clinical import best_f1_threshold
 from liquidbench.evaluation.utility import best_utility_threshold, normalised_utility
 from liquidbench.models.sequence_model import SequenceModel
-from liquidbench.training import inputs
+from liquidbench.training import inputs, loop
 from liquidbench.training.batches import make_batch
 from liquidbench.training.clinical import ClinicalScaling
 from liquidbench.training.loop import evaluate
 from liquidbench.training.run import RunRequest, load_run, train_run
+from liquidbench.training.step_dropout import StepDropout
 from liquidbench.training.tasks import HourlyTask
 
 CPU = torch.device("cpu")
@@ -200,10 +201,34 @@ def test_the_loss_is_the_mean_over_valid_hours():
             hours += 1
     torch.testing.assert_close(task.loss(logits, batch), torch.stack(one_by_one).mean())
     assert int(task.correct(logits, batch)) == right
-    assert task.answers(sequences, indices) == hours
+    assert int(task.answers(batch)) == hours
     said = task.read(logits, batch.lengths)
     assert [len(row) for row in said] == sequences.lengths[indices].tolist()
     np.testing.assert_allclose(said[1], torch.sigmoid(logits[1, : len(said[1]), 0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["zeroed", "removed"])
+def test_running_figures_are_over_the_hours_that_were_answered(cache, how):
+    """Where hours are removed of the training batches, those that are left."""
+    own = settings(step_dropout={"how": how, "highest_rate": 0.9}, learning_rate=0.0, epochs=1)
+    own = own["training"]
+    data, task = inputs.load(cache, own, seed=3), HourlyTask(("no", "yes"), 0.5)
+    torch.manual_seed(0)
+    # Nothing is learnt at a rate of 0: the same model can be asked again.
+    model = SequenceModel(settings()["architecture"], (40,), 1)
+    ((epoch,), _, _) = loop.train(model, data, task, own, 3, CPU, lambda _: None)
+    dropout = StepDropout(own["step_dropout"], 3, model.encoder)
+    order, losses, right = np.random.default_rng(3), [], []
+    for batch in loop.training_batches(data, own, order, CPU, dropout):
+        logits = model(batch.steps, batch.elapsed, batch.lengths).detach()
+        for row, labels, hours in zip(logits, batch.step_targets, batch.lengths.tolist()):
+            for logit, label in zip(row[:hours, 0], labels[:hours]):
+                losses.append(float(functional.softplus(-logit if label else logit)))
+                right.append(bool(logit >= 0) == bool(label))
+    hours = int(data.train.offsets[-1])
+    assert len(losses) == hours if how == "zeroed" else len(losses) < 0.8 * hours
+    assert epoch.row["train_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert epoch.row["train_accuracy"] == pytest.approx(np.mean(right), rel=1e-9)
 
 
 def test_a_run_leaves_a_row_per_hour_and_figures_over_hours(cache, tmp_path):

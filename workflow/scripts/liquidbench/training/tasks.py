@@ -29,9 +29,9 @@ BEAM_WIDTH = 10
 class _OneAnswer:
     """A task that is answered once for each example."""
 
-    def answers(self, sequences: Sequences, indices: np.ndarray) -> int:
+    def answers(self, batch: Batch) -> int:
         """How many answers a batch is asked for: what its loss is a mean over."""
-        return len(indices)
+        return len(batch.indices)
 
 
 class ClassificationTask(_OneAnswer):
@@ -162,9 +162,9 @@ class HourlyTask(BinaryTask):
     What the model says of a split is (examples,) of arrays, (hours of the stay,) float64.
     """
 
-    def answers(self, sequences: Sequences, indices: np.ndarray) -> int:
-        """The number of hours in a batch."""
-        return int((sequences.offsets[indices + 1] - sequences.offsets[indices]).sum())
+    def answers(self, batch: Batch) -> Tensor:
+        """The number of valid hours in a batch, on the device: without those that were removed of its stays."""
+        return _valid(batch).sum()
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean binary cross-entropy over the valid hours of (batch, time, 1) logits."""
