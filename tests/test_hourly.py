@@ -13,6 +13,7 @@ from liquidbench.datasets.cache import CacheAttributes, CacheWriter, Sequences, 
 from liquidbench.errors import InputError
 from liquidbench.evaluation.clinical import best_f1_threshold
 from liquidbench.evaluation.utility import best_utility_threshold, normalised_utility
+from liquidbench.models.cores import CORES as KINDS
 from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training import inputs, loop
 from liquidbench.training.batches import make_batch
@@ -30,8 +31,25 @@ CORES = {
     "rnn": {"name": "rnn", "units": 6},
     "cfc": {"name": "cfc", "units": 6, "backbone_units": 8, "backbone_layers": 1},
     "mixed": {"name": "cfc", "units": 6, "backbone_units": 8, "mixed_memory": True},
+    "no gate": {"name": "cfc", "units": 6, "backbone_units": 8, "mode": "no_gate"},
+    "pure": {"name": "cfc", "units": 6, "backbone_units": 8, "mode": "pure"},
+    "wired cfc": {"name": "cfc", "units": 12, "wiring": "ncp", "outputs": 4},
     "ltc": {"name": "ltc", "units": 6},
+    "wired ltc": {"name": "ltc", "units": 12, "wiring": "ncp", "outputs": 4},
+    "gru_d": {"name": "gru_d", "units": 6},
 }
+# With each way that the core has to be told the time.
+TOLD = [
+    (name, elapsed)
+    for name, core in CORES.items()
+    for elapsed in ("none", "core", "feature")
+    if (elapsed != "core" or KINDS[core["name"]].takes_elapsed)
+    and (elapsed != "feature" or name != "gru_d")
+]
+
+
+def test_every_core_is_among_those_that_are_asked_by_the_hour():
+    assert {core["name"] for core in CORES.values()} == set(KINDS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -124,30 +142,33 @@ def trained(cache, out, own: dict, seed: int = 3) -> dict:
 # Causal.
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_no_hour_sees_a_later_one(core):
-    original = stays(9, "p", 5)
+@pytest.mark.parametrize(("core", "elapsed"), TOLD)
+def test_no_hour_sees_a_later_one(core, elapsed):
+    original, random = stays(9, "p", 5), np.random.default_rng(6)
+    original.elapsed[:] = random.exponential(1.0, len(original.elapsed))
     changed = replace(
         original,
         inputs=original.inputs.copy(),
+        elapsed=original.elapsed.copy(),
         time_since_observation=original.time_since_observation.copy(),
     )
-    # Two hours of each stay are kept; all later ones are other values, measured or not.
+    # Two hours of each stay are kept; all later ones are other values, measured or not, at other times.
     kept = np.zeros(len(original.inputs), dtype=bool)
     for start in original.offsets[:-1]:
         kept[start : start + 2] = True
-    random = np.random.default_rng(6)
     changed.inputs[~kept] = random.normal(50, 30, (np.sum(~kept), 39))
+    changed.elapsed[~kept] = random.exponential(5.0, np.sum(~kept))
     changed.time_since_observation[~kept] = 40
     scaling = ClinicalScaling.fit(stays(30, "p", 7))
     torch.manual_seed(0)
-    architecture = settings(core)["architecture"]
-    model, task = SequenceModel(architecture, (40,), 1), HourlyTask(("no", "yes"), 0.5)
-    data = inputs.RunData(None, None, None, inputs.as_stored, None, scaling)
+    architecture = settings(core)["architecture"] | {"elapsed": elapsed}
+    imputation = "none_with_mask" if core == "gru_d" else "forward_fill"
+    shape = (78,) if core == "gru_d" else (40,)
+    model, task = SequenceModel(architecture, shape, 1), HourlyTask(("no", "yes"), 0.5)
+    data = inputs.RunData(None, None, None, inputs.as_stored, None, scaling, imputation=imputation)
     own = settings()["training"]
     said = [
-        evaluate(model, replace(part, inputs=scaling.apply(part)), data, task, own, CPU)[0]
-        for part in (original, changed)
+        evaluate(model, data.as_read(part), data, task, own, CPU)[0] for part in (original, changed)
     ]
     first, second = map(np.concatenate, said)
     np.testing.assert_array_equal(first[kept], second[kept])
