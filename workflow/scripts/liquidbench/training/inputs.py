@@ -173,10 +173,16 @@ def hospitals_of(ids: np.ndarray, prepared: list[str]) -> np.ndarray:
 
 def median_step(sequences: Sequences) -> float:
     """The median of all elapsed times but those of first steps; 1 where there is none above 0."""
+    later = _without_first_steps(sequences)
+    median = float(np.median(later)) if len(later) else 0.0
+    return median if median > 0 else 1.0
+
+
+def _without_first_steps(sequences: Sequences) -> np.ndarray:
+    """The elapsed times of all steps but the first of each sequence."""
     later = np.ones(len(sequences.elapsed), dtype=bool)
     later[sequences.offsets[:-1]] = False
-    median = float(np.median(sequences.elapsed[later])) if later.any() else 0.0
-    return median if median > 0 else 1.0
+    return sequences.elapsed[later]
 
 
 def in_units(sequences: Sequences, unit: float) -> Sequences:
@@ -184,6 +190,16 @@ def in_units(sequences: Sequences, unit: float) -> Sequences:
     elapsed = sequences.elapsed / np.float32(unit)
     elapsed[sequences.offsets[:-1]] = 1.0
     return replace(sequences, elapsed=elapsed)
+
+
+def steps_vary(sequences: Sequences) -> bool:
+    """Whether the steps of any one sequence differ in time, its first left out: by more than a thousandth."""
+    elapsed, lengths = _without_first_steps(sequences), sequences.lengths - 1
+    starts = (np.cumsum(lengths) - lengths)[lengths > 0]
+    if len(starts) == 0:
+        return False
+    shortest, longest = np.minimum.reduceat(elapsed, starts), np.maximum.reduceat(elapsed, starts)
+    return bool((longest > 1.001 * shortest).any())
 
 
 def log_counts(counts: Tensor) -> Tensor:
