@@ -9,7 +9,9 @@ import pytest
 
 from liquidbench.datasets.cache import CacheAttributes, CacheWriter, read_split
 from liquidbench.errors import InputError
+from liquidbench.evaluation.clinical import best_f1_threshold
 from liquidbench.reporting.runs import RunKey, read_run
+from liquidbench.training import inputs
 from liquidbench.training.baselines import fit_baseline
 from liquidbench.training.summary_features import STATISTICS, summary_features
 from test_training import drawings
@@ -75,15 +77,20 @@ def test_the_length_of_a_stay_comes_in_on_request_only():
     assert (told[:, counts] == sequences.lengths[:, None]).all()
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    path = tmp_path_factory.mktemp("stays") / "cache.h5"
+def write_stays(path, sequences) -> None:
+    """A cache of these stays."""
     attributes = CacheAttributes(
         *("physionet", "synthetic", True, "binary", "hours", NAMES),
         *(("no sepsis", "sepsis"), PREPARED, {}, "0" * 64),
     )
     with CacheWriter(path, attributes) as writer:
-        writer.append("all", stays(120))
+        writer.append("all", sequences)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    path = tmp_path_factory.mktemp("stays") / "cache.h5"
+    write_stays(path, stays(120))
     return path
 
 
@@ -165,12 +172,7 @@ def test_a_fit_sees_the_training_split_only(cache, tmp_path):
     of_test = np.repeat(np.isin(everything.ids, tested), everything.lengths)
     everything.inputs[of_test] = 1e3
     other = tmp_path / "other.h5"
-    attributes = CacheAttributes(
-        *("physionet", "synthetic", True, "binary", "hours", NAMES),
-        *(("no sepsis", "sepsis"), PREPARED, {}, "0" * 64),
-    )
-    with CacheWriter(other, attributes) as writer:
-        writer.append("all", everything)
+    write_stays(other, everything)
     fit_baseline(names_of(), settings_of("logistic"), other, tmp_path / "again", threads=1)
     first, second = (tmp_path / name / "features.csv" for name in ("run", "again"))
     assert first.read_bytes() == second.read_bytes()
@@ -189,3 +191,47 @@ def test_another_seed_splits_otherwise_and_another_cache_is_refused(cache, tmp_p
     settings = settings_of("logistic") | {"dataset": {"hospitals": ["b"]}}
     with pytest.raises(InputError, match="was prepared with"):
         fit_baseline(names_of(), settings, cache, tmp_path / "2", threads=1)
+
+
+@pytest.mark.parametrize("name", ["logistic", "gradient_boosting"])
+def test_a_threshold_to_choose_is_chosen_on_the_validation_split_of_the_models(
+    cache, tmp_path, name
+):
+    training = {"threshold": "best_f1", "validation_fraction": 0.25}
+    settings = settings_of(name, **training)
+    fit_baseline(names_of(3), settings, cache, tmp_path / "run", threads=1)
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    # The patients of each split are those of a model with a core under the same settings and seed.
+    data = inputs.load(cache, settings["training"], 3)
+    validation = pd.read_csv(tmp_path / "run/validation_predictions.csv")
+    tested = pd.read_csv(tmp_path / "run/predictions.csv")
+    assert validation.id.tolist() == data.validation.ids.tolist()
+    assert tested.id.tolist() == data.test.ids.tolist()
+    assert metrics["examples"] == {"train": 67, "validation": 23, "test": 30}
+    expected = best_f1_threshold(validation.target.to_numpy(), validation.probability.to_numpy())
+    for split in ("train", "validation", "test"):
+        assert metrics[split]["threshold"] == expected != 0.5
+    for table in (validation, tested):
+        assert (table.prediction == (table.probability >= expected)).all()
+    # A fixed threshold without such a split leaves no predictions of one.
+    fit_baseline(names_of(3), settings_of(name), cache, tmp_path / "run", threads=1)
+    assert not (tmp_path / "run/validation_predictions.csv").exists()
+    assert "validation" not in json.loads((tmp_path / "run/metrics.json").read_text())
+
+
+def test_what_a_validation_split_holds_does_not_reach_the_fit(cache, tmp_path):
+    settings = settings_of("logistic", threshold="best_f1", validation_fraction=0.25)
+    fit_baseline(names_of(), settings, cache, tmp_path / "run", threads=1)
+    chosen_on = pd.read_csv(tmp_path / "run/validation_predictions.csv").id
+    everything = read_split(cache, "all")
+    everything.inputs[np.repeat(np.isin(everything.ids, chosen_on), everything.lengths)] = 1e3
+    write_stays(tmp_path / "other.h5", everything)
+    fit_baseline(names_of(), settings, tmp_path / "other.h5", tmp_path / "again", threads=1)
+    first, second = (tmp_path / name / "features.csv" for name in ("run", "again"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_threshold_to_choose_needs_a_split_to_choose_it_on(cache, tmp_path):
+    with pytest.raises(InputError, match="no validation split"):
+        settings = settings_of("logistic", threshold="best_f1")
+        fit_baseline(names_of(), settings, cache, tmp_path / "run", threads=1)

@@ -482,6 +482,22 @@ def test_a_baseline_is_refused_where_hours_are_told(study):
     assert "logistic is a baseline" in str(error)
 
 
+def test_a_baseline_has_the_models_rule_for_the_threshold_and_the_split_to_choose_it_on(study):
+    config = changed(study, "datasets.physionet.models", ["lstm-128", "logistic"])
+    error = refusal(config, "datasets.physionet.training", {"threshold": "best_f1"})
+    assert error.where == "configuration key datasets.physionet.training.threshold"
+    assert "no validation split" in error.problem
+    chosen = {"threshold": "best_f1", "validation_fraction": 0.2}
+    config = changed(config, "datasets.physionet.training", chosen)
+    configuration.check(config, SCHEMA)
+    settings = configuration.run_settings(config, Run("physionet", "paper", "logistic", 0))
+    assert settings["training"] == {"test_fraction": 0.2, "stratify": True} | chosen
+    alone = changed(config, "datasets.physionet.models", ["logistic"])
+    alone = changed(alone, "stress.datasets", [])
+    error = refusal(alone, "datasets.physionet.training.threshold", "best_utility")
+    assert "exists by the hour alone" in error.problem
+
+
 def test_a_wired_model_does_not_take_over_the_protocol_s_backbone(study):
     model = {"core": "cfc", "wiring": "ncp", "outputs": 8}
     wired = changed(study, "models.wired", model)

@@ -1,7 +1,7 @@
 """Corruptions: how much they take, what they depend on, and what they make of hand-made sequences."""
 
+import hashlib
 import itertools
-import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from liquidbench.evaluation.corruptions import (
     changed_sequences,
     kept_steps,
 )
+from liquidbench.evaluation.random_streams import RandomStreams, split_mix
 from liquidbench.evaluation.removal import without_steps
 
 RATES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
@@ -96,10 +97,25 @@ def test_what_is_lost_grows_with_the_rate_and_hangs_on_seed_and_draw_alone(name)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_an_example_loses_the_same_when_others_follow(name):
+def test_an_example_loses_the_same_alone_and_wherever_it_stands_among_others(name):
     some = sequences(CORRUPTIONS[name].datasets[0], [12, 20, 8])
-    alone = some.subset(np.array([0]))
-    np.testing.assert_array_equal(lost_values(name, alone, 0.5), lost_values(name, some, 0.5)[:12])
+    places = [slice(0, 12), slice(12, 32), slice(32, 40)]
+    lost = lost_values(name, some, 0.5)
+    assert all(lost[place].any() for place in places)
+    for example, place in enumerate(places):
+        alone = some.subset(np.array([example]))
+        np.testing.assert_array_equal(lost_values(name, alone, 0.5), lost[place])
+    turned = lost_values(name, some.subset(np.array([2, 1, 0])), 0.5)
+    np.testing.assert_array_equal(turned, np.concatenate([lost[place] for place in places[::-1]]))
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_equal_examples_of_other_names_lose_other_things(name):
+    some = sequences(CORRUPTIONS[name].datasets[0], [40])
+    if name == "drop_strokes":
+        some.inputs[:, 4] = np.arange(40) % 2
+    other = replace(some, ids=np.array(["another"]))
+    assert (lost_values(name, some, 0.5) != lost_values(name, other, 0.5)).any()
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.7])
@@ -117,19 +133,48 @@ def test_a_step_is_zeroed_whatever_the_steps_beside_it():
 
 
 def test_a_step_is_kept_where_a_uniform_number_reaches_the_rate():
-    uniform = np.random.default_rng(4).random(51)
+    numbers = np.random.default_rng(4).random(51)
     some = sequences("quickdraw")
-    kept = ZeroSteps().kept(some, 0.6, np.random.default_rng(4), 1)
-    assert kept.tolist() == [bool(value >= 0.6) for value in uniform]
+    kept = ZeroSteps().kept(some, 0.6, lambda counts: numbers, 1)
+    assert kept.tolist() == [bool(value >= 0.6) for value in numbers]
     rates = np.array([0.0, 1.0, 0.5, 0.2])
-    kept = ZeroSteps().kept(some, rates, np.random.default_rng(4), 1)
-    assert kept.tolist() == (uniform >= np.repeat(rates, some.lengths)).tolist()
+    kept = ZeroSteps().kept(some, rates, lambda counts: numbers, 1)
+    assert kept.tolist() == (numbers >= np.repeat(rates, some.lengths)).tolist()
 
 
-def test_zeroed_steps_come_from_one_stream_per_seed_draw_and_corruption():
-    """A study that is extended keeps its masks."""
-    stream = np.random.default_rng([7, 2, zlib.crc32(b"zero_steps")])
-    np.testing.assert_array_equal(mask(rate=0.3, draw=2), stream.random(40_000) >= 0.3)
+def split_mix_by_hand(seed: int, count: int) -> list[int]:
+    """The first numbers of a SplitMix64 generator, as its authors' C code has them."""
+    numbers = []
+    for _ in range(count):
+        seed = (seed + 0x9E3779B97F4A7C15) % 2**64
+        mixed = ((seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) % 2**64
+        numbers.append(mixed ^ (mixed >> 31))
+    return numbers
+
+
+def test_the_random_bits_are_those_of_the_published_generator():
+    # The values that the generator's test suites publish for this seed.
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    seeds = np.full(3, 1234567, dtype=np.uint64)
+    assert split_mix(seeds, 0).tolist() == published == split_mix_by_hand(1234567, 3)
+    assert split_mix(seeds[:1], 2).tolist() == published[2:]
+
+
+def test_each_example_has_the_stream_of_its_name_and_purpose():
+    """A study that is extended keeps its masks, and so does every machine."""
+    streams = RandomStreams(["a/1", "é", "a/1"], "zero_steps, draw 2, mask_seed 7")
+    salt = hashlib.blake2b(b"zero_steps, draw 2, mask_seed 7", digest_size=16).digest()
+    counts = np.array([40_000, 5, 3])
+    expected = []
+    for name, count in zip(("a/1", "é", "a/1"), counts):
+        hashed = hashlib.blake2b(name.encode(), digest_size=8, salt=salt).digest()
+        bits = split_mix_by_hand(int.from_bytes(hashed, "little"), count)
+        expected += [(number >> 11) / 2**53 for number in bits]
+    assert streams.uniform(counts).tolist() == expected
+    assert streams.uniform_of(1, 5).tolist() == expected[40_000:40_005]
+    some = replace(sequences("quickdraw", [40_000, 5, 3]), ids=np.array(["a/1", "é", "a/1"]))
+    np.testing.assert_array_equal(mask(some=some, rate=0.3, draw=2), np.array(expected) >= 0.3)
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -199,8 +244,8 @@ def test_strokes_are_lost_as_a_whole_and_one_stays():
 
 def test_thinned_counts_are_binomial_and_events_do_not_move():
     some = sequences("nmnist", [10] * 200)
-    thinned = change("drop_events", some, 0.3).inputs.astype(int)
-    assert thinned.dtype == int and (thinned <= some.inputs).all()
+    thinned = change("drop_events", some, 0.3).inputs
+    assert thinned.dtype == np.uint8 and (thinned <= some.inputs).all()
     assert some.inputs.sum() == sequences("nmnist", [10] * 200).inputs.sum()
     for count in range(1, 6):
         left = thinned[some.inputs == count]
@@ -263,8 +308,8 @@ def test_the_time_of_lost_steps_goes_to_the_next_kept_one_of_the_same_sequence()
     some.elapsed[:] = [1, 2, 4, 8, 1, 16, 32, 1, 64]
     kept = np.array([1, 0, 0, 1, 0, 1, 0, 0, 1], dtype=bool)
     got = without_steps(some, kept, "iam", 1.0)
-    # Lost at the end: gone. Lost at the start: the first kept step comes that much later.
-    assert got.elapsed.tolist() == [1, 14, 17, 65]
+    # Lost at the end: gone. Lost at the start: gone too, for nothing was recorded before the first kept step.
+    assert got.elapsed.tolist() == [1, 14, 1, 1]
     assert got.offsets.tolist() == [0, 2, 3, 4]
     np.testing.assert_array_equal(got.inputs, some.inputs[[0, 3, 5, 8]])
     assert got.elapsed.dtype == np.float32 and got.ids is some.ids
@@ -283,7 +328,7 @@ def test_sequences_that_lose_nothing_are_to_the_bit_what_they_were(dataset):
 @pytest.mark.parametrize(
     ("name", "dataset"), [(name, one) for name in REMOVALS for one in CORRUPTIONS[name].datasets]
 )
-def test_elapsed_times_add_up_to_the_last_kept_step(name, dataset):
+def test_elapsed_times_add_up_from_the_first_to_the_last_kept_step(name, dataset):
     some = sequences(dataset)
     kept = mask(name, some, 0.6)
     got = without_steps(some, kept, dataset, 1.0)
@@ -291,7 +336,8 @@ def test_elapsed_times_add_up_to_the_last_kept_step(name, dataset):
         place = slice(some.offsets[i], some.offsets[i + 1])
         times, own = np.cumsum(some.elapsed[place]), kept[place]
         mine = got.elapsed[got.offsets[i] : got.offsets[i + 1]]
-        np.testing.assert_array_equal(np.cumsum(mine), times[own])
+        assert mine[0] == some.elapsed[place][0]
+        np.testing.assert_array_equal(np.cumsum(mine) - mine[0], times[own] - times[own][0])
 
 
 def test_moves_lead_from_kept_point_to_kept_point():

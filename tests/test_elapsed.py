@@ -66,18 +66,31 @@ def test_equal_steps_of_any_length_are_ones():
         assert (inputs.in_units(some, inputs.median_step(some)).elapsed == 1).all()
 
 
+@pytest.mark.parametrize(
+    ("elapsed", "varies"),
+    [
+        # The first step of each sequence does not count, nor do other steps in another sequence.
+        ([9, 2, 2, 5, 1, 3, 3, 3], False),
+        ([1, 2, 2, 1, 1, 3, 3, 3.001], False),
+        ([1, 2, 2, 1, 1, 3, 3, 3.1], True),
+        ([1, 2, 0, 1, 1, 3, 3, 3], True),
+    ],
+)
+def test_whether_the_steps_of_a_sequence_differ_in_time(elapsed, varies):
+    some = replace(drawings([3, 1, 4]), elapsed=np.array(elapsed, np.float32))
+    assert inputs.steps_vary(some) is varies
+    assert not inputs.steps_vary(some.subset(np.array([1])))
+
+
 def test_a_batch_has_elapsed_times_with_ones_in_the_padding_or_none_if_all_are_one():
     some = replace(drawings([2, 3]), elapsed=np.array([1, 5, 1, 1, 1], np.float32))
     batch = make_batch(some, np.array([1, 0]), inputs.as_stored, CPU)
     assert batch.elapsed.tolist() == [[1, 1, 1], [1, 5, 1]]
     assert make_batch(some, np.array([1]), inputs.as_stored, CPU).elapsed is None
-    # A sequence whose first steps were removed begins late; its padding does not.
+    # The padding repeats a sequence's first step in all else, and not in its time.
     late = replace(some, elapsed=np.array([7, 5, 1, 1, 1], np.float32))
-    assert make_batch(late, np.array([1, 0]), inputs.as_stored, CPU).elapsed[1].tolist() == [
-        7,
-        5,
-        1,
-    ]
+    batch = make_batch(late, np.array([1, 0]), inputs.as_stored, CPU)
+    assert batch.elapsed[1].tolist() == [7, 5, 1]
 
 
 @pytest.mark.parametrize(("core", "elapsed"), WAYS)
@@ -120,9 +133,9 @@ def test_cores_that_take_elapsed_times_answer_otherwise_to_others():
         assert core.takes_elapsed == (not torch.equal(first, second)), name
 
 
-def a_run(folder, elapsed_times, how):
+def a_run(folder, elapsed_times, how, **training):
     """Train a CfC on a cache with these elapsed times; gives the bytes of its weights and its figures."""
-    wanted = settings(core="cfc")
+    wanted = settings(core="cfc", **training)
     if how != "none":
         wanted["architecture"]["elapsed"] = how
     some = drawings([3 + i % 6 for i in range(64)])
@@ -168,6 +181,30 @@ def test_untimed_models_do_not_see_elapsed_times_and_regular_ones_change_no_bit(
     assert runs["timed, irregular"][1]["parameters"] == plain[1]["parameters"]
     # One more input of the backbone's 8 units.
     assert runs["feature, irregular"][1]["parameters"]["core"] == plain[1]["parameters"]["core"] + 8
+
+
+@pytest.mark.parametrize(
+    ("times", "how", "dropout", "varies"),
+    [
+        (regular, "none", None, None),
+        (irregular, "none", "removed", None),
+        (regular, "core", None, False),
+        (regular, "feature", None, False),
+        (regular, "core", "zeroed", False),
+        (regular, "feature", "removed", True),
+        (irregular, "core", None, True),
+    ],
+)
+def test_a_model_that_was_told_the_time_and_met_no_gap_says_so(
+    tmp_path, capsys, times, how, dropout, varies
+):
+    training = {"epochs": 1}
+    if dropout:
+        training["step_dropout"] = {"how": dropout, "highest_rate": 0.5}
+    a_run(tmp_path, times, how, **training)
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert metrics["elapsed_varies"] is varies
+    assert ("what it makes of a gap is untrained" in capsys.readouterr().out) == (varies is False)
 
 
 # A task that nobody can do who is not told the time.

@@ -13,12 +13,14 @@ from liquidbench.datasets.cache import CacheAttributes, CacheWriter, Sequences, 
 from liquidbench.errors import InputError
 from liquidbench.evaluation.clinical import best_f1_threshold
 from liquidbench.evaluation.utility import best_utility_threshold, normalised_utility
+from liquidbench.models.cores import CORES as KINDS
 from liquidbench.models.sequence_model import SequenceModel
-from liquidbench.training import inputs
+from liquidbench.training import inputs, loop
 from liquidbench.training.batches import make_batch
 from liquidbench.training.clinical import ClinicalScaling
 from liquidbench.training.loop import evaluate
 from liquidbench.training.run import RunRequest, load_run, train_run
+from liquidbench.training.step_dropout import StepDropout
 from liquidbench.training.tasks import HourlyTask
 
 CPU = torch.device("cpu")
@@ -29,8 +31,25 @@ CORES = {
     "rnn": {"name": "rnn", "units": 6},
     "cfc": {"name": "cfc", "units": 6, "backbone_units": 8, "backbone_layers": 1},
     "mixed": {"name": "cfc", "units": 6, "backbone_units": 8, "mixed_memory": True},
+    "no gate": {"name": "cfc", "units": 6, "backbone_units": 8, "mode": "no_gate"},
+    "pure": {"name": "cfc", "units": 6, "backbone_units": 8, "mode": "pure"},
+    "wired cfc": {"name": "cfc", "units": 12, "wiring": "ncp", "outputs": 4},
     "ltc": {"name": "ltc", "units": 6},
+    "wired ltc": {"name": "ltc", "units": 12, "wiring": "ncp", "outputs": 4},
+    "gru_d": {"name": "gru_d", "units": 6},
 }
+# With each way that the core has to be told the time.
+TOLD = [
+    (name, elapsed)
+    for name, core in CORES.items()
+    for elapsed in ("none", "core", "feature")
+    if (elapsed != "core" or KINDS[core["name"]].takes_elapsed)
+    and (elapsed != "feature" or name != "gru_d")
+]
+
+
+def test_every_core_is_among_those_that_are_asked_by_the_hour():
+    assert {core["name"] for core in CORES.values()} == set(KINDS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -123,30 +142,33 @@ def trained(cache, out, own: dict, seed: int = 3) -> dict:
 # Causal.
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_no_hour_sees_a_later_one(core):
-    original = stays(9, "p", 5)
+@pytest.mark.parametrize(("core", "elapsed"), TOLD)
+def test_no_hour_sees_a_later_one(core, elapsed):
+    original, random = stays(9, "p", 5), np.random.default_rng(6)
+    original.elapsed[:] = random.exponential(1.0, len(original.elapsed))
     changed = replace(
         original,
         inputs=original.inputs.copy(),
+        elapsed=original.elapsed.copy(),
         time_since_observation=original.time_since_observation.copy(),
     )
-    # Two hours of each stay are kept; all later ones are other values, measured or not.
+    # Two hours of each stay are kept; all later ones are other values, measured or not, at other times.
     kept = np.zeros(len(original.inputs), dtype=bool)
     for start in original.offsets[:-1]:
         kept[start : start + 2] = True
-    random = np.random.default_rng(6)
     changed.inputs[~kept] = random.normal(50, 30, (np.sum(~kept), 39))
+    changed.elapsed[~kept] = random.exponential(5.0, np.sum(~kept))
     changed.time_since_observation[~kept] = 40
     scaling = ClinicalScaling.fit(stays(30, "p", 7))
     torch.manual_seed(0)
-    architecture = settings(core)["architecture"]
-    model, task = SequenceModel(architecture, (40,), 1), HourlyTask(("no", "yes"), 0.5)
-    data = inputs.RunData(None, None, None, inputs.as_stored, None, scaling)
+    architecture = settings(core)["architecture"] | {"elapsed": elapsed}
+    imputation = "none_with_mask" if core == "gru_d" else "forward_fill"
+    shape = (78,) if core == "gru_d" else (40,)
+    model, task = SequenceModel(architecture, shape, 1), HourlyTask(("no", "yes"), 0.5)
+    data = inputs.RunData(None, None, None, inputs.as_stored, None, scaling, imputation=imputation)
     own = settings()["training"]
     said = [
-        evaluate(model, replace(part, inputs=scaling.apply(part)), data, task, own, CPU)[0]
-        for part in (original, changed)
+        evaluate(model, data.as_read(part), data, task, own, CPU)[0] for part in (original, changed)
     ]
     first, second = map(np.concatenate, said)
     np.testing.assert_array_equal(first[kept], second[kept])
@@ -200,10 +222,34 @@ def test_the_loss_is_the_mean_over_valid_hours():
             hours += 1
     torch.testing.assert_close(task.loss(logits, batch), torch.stack(one_by_one).mean())
     assert int(task.correct(logits, batch)) == right
-    assert task.answers(sequences, indices) == hours
+    assert int(task.answers(batch)) == hours
     said = task.read(logits, batch.lengths)
     assert [len(row) for row in said] == sequences.lengths[indices].tolist()
     np.testing.assert_allclose(said[1], torch.sigmoid(logits[1, : len(said[1]), 0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["zeroed", "removed"])
+def test_running_figures_are_over_the_hours_that_were_answered(cache, how):
+    """Where hours are removed of the training batches, those that are left."""
+    own = settings(step_dropout={"how": how, "highest_rate": 0.9}, learning_rate=0.0, epochs=1)
+    own = own["training"]
+    data, task = inputs.load(cache, own, seed=3), HourlyTask(("no", "yes"), 0.5)
+    torch.manual_seed(0)
+    # Nothing is learnt at a rate of 0: the same model can be asked again.
+    model = SequenceModel(settings()["architecture"], (40,), 1)
+    ((epoch,), _, _) = loop.train(model, data, task, own, 3, CPU, lambda _: None)
+    dropout = StepDropout(own["step_dropout"], 3, model.encoder)
+    order, losses, right = np.random.default_rng(3), [], []
+    for batch in loop.training_batches(data, own, order, CPU, dropout):
+        logits = model(batch.steps, batch.elapsed, batch.lengths).detach()
+        for row, labels, hours in zip(logits, batch.step_targets, batch.lengths.tolist()):
+            for logit, label in zip(row[:hours, 0], labels[:hours]):
+                losses.append(float(functional.softplus(-logit if label else logit)))
+                right.append(bool(logit >= 0) == bool(label))
+    hours = int(data.train.offsets[-1])
+    assert len(losses) == hours if how == "zeroed" else len(losses) < 0.8 * hours
+    assert epoch.row["train_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert epoch.row["train_accuracy"] == pytest.approx(np.mean(right), rel=1e-9)
 
 
 def test_a_run_leaves_a_row_per_hour_and_figures_over_hours(cache, tmp_path):

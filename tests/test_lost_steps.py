@@ -1,4 +1,4 @@
-"""Steps and values lost of all four data sets, for every core and encoder: in the stress test and in training."""
+"""Steps and values lost of all four data sets in the stress test, for every core and encoder."""
 
 from dataclasses import replace
 
@@ -20,7 +20,6 @@ from liquidbench.training import inputs, loop, stress
 from liquidbench.training.batches import make_batch
 from liquidbench.training.clinical import ClinicalScaling
 from liquidbench.training.inputs import TRANSFORMS, RunData
-from liquidbench.training.step_dropout import StepDropout
 from liquidbench.training.tasks import BinaryTask, ClassificationTask, TranscriptionTask
 from plain_metrics import edit_distance
 from test_corruptions import sequences
@@ -64,7 +63,7 @@ def as_split(dataset: str, seed: int, count: int = 8) -> Sequences:
     return some
 
 
-def data_of(dataset: str) -> RunData:
+def data_of(dataset: str, imputation: str = "forward_fill") -> RunData:
     attributes = CacheAttributes(
         *(dataset, "synthetic", True, "", "", (), ("a", "b"), {}, {}, "0" * 64)
     )
@@ -75,6 +74,7 @@ def data_of(dataset: str) -> RunData:
         *(attributes, train, test, TRANSFORMS[dataset], None, scaling),
         elapsed_unit=2.0,
         recorded=recorded,
+        imputation=imputation,
     )
     return replace(data, train=data.as_read(train), test=data.as_read(test))
 
@@ -121,6 +121,83 @@ def probabilities(dataset: str, logits: np.ndarray) -> np.ndarray:
 
 
 NOT_ZEROED = [name for name in CORRUPTIONS if not name.startswith("zero")]
+ZEROED = [name for name in CORRUPTIONS if name.startswith("zero")]
+
+
+def zeroed_alone(model, data: RunData, kept: np.ndarray, example: int) -> np.ndarray:
+    """What a model says of one test example, some of whose steps are read as zeros; their times stay."""
+    some = data.test
+    batch = make_batch(some.subset(np.array([example])), np.array([0]), data.transform, CPU)
+    own = torch.from_numpy(kept[some.offsets[example] : some.offsets[example + 1]])
+    steps = batch.steps * own.view(1, -1, *(1,) * (batch.steps.dim() - 2))
+    with torch.inference_mode():
+        return model(steps, batch.elapsed, batch.lengths)[0].numpy()
+
+
+@pytest.mark.parametrize(("core", "elapsed"), WAYS)
+@pytest.mark.parametrize("dataset", ALL)
+def test_zeroed_steps_keep_their_times_for_every_core(dataset, core, elapsed):
+    data, model, task = data_of(dataset), model_of(dataset, core, elapsed), TASKS[dataset]
+    assert (data.test.elapsed != 1).any()
+    for name in ZEROED:
+        condition = (name, [(0.5, 0)], 0)
+        (answers,) = stress.answers_under(model, data, task, TRAINING, CPU, *condition)
+        kept = kept_steps(name, data.recorded["test"], 0.5, 0, 0)
+        for example in range(len(data.test)):
+            expected = probabilities(dataset, zeroed_alone(model, data, kept, example))
+            if dataset == "iam":
+                assert answers[example] == expected
+            else:
+                np.testing.assert_allclose(answers[example], expected, atol=1e-5)
+
+
+def with_marks(elapsed: str = "core") -> tuple[RunData, SequenceModel]:
+    """Stays with nothing filled in, and a GRU-D that reads which values were measured."""
+    encoder, pooling, _, outputs = MODELS["physionet"]
+    architecture = {"encoder": encoder, "core": {"name": "gru_d", "units": 6}, "pooling": pooling}
+    architecture |= {"head": {"name": "linear"}, "elapsed": elapsed}
+    torch.manual_seed(0)
+    model = SequenceModel(architecture, (78,), outputs)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return data_of("physionet", "none_with_mask"), model.eval()
+
+
+@pytest.mark.parametrize("name", applying_to("physionet", list(CORRUPTIONS)))
+def test_gru_d_is_told_which_values_are_left(name):
+    """On inputs of its own: values without imputation, and marks of what was measured."""
+    data, model = with_marks()
+    task, seen = TASKS["physionet"], []
+    model.encoder.register_forward_hook(lambda _module, given, _: seen.append(given[0]))
+    conditions = [(0.0, 0), (0.5, 0), (0.9, 1)]
+    said = list(stress.answers_under(model, data, task, TRAINING, CPU, name, conditions, 0))
+    assert all(steps.shape[2] == 78 for steps in seen)
+    for (rate, draw), answers in zip(conditions, said, strict=True):
+        for example in range(len(data.test)):
+            if name in ZEROED:
+                kept = kept_steps(name, data.recorded["test"], rate, draw, 0)
+                logits = zeroed_alone(model, data, kept, example)
+            else:
+                logits = alone(model, data, corrupted(name, data, model, rate, draw), example)
+            np.testing.assert_allclose(
+                answers[example], probabilities("physionet", logits), atol=1e-5
+            )
+    clean, _ = loop.evaluate(model, data.test, data, task, TRAINING, CPU)
+    np.testing.assert_array_equal(said[0], clean)
+    assert not np.allclose(said[0], said[1], atol=1e-4)
+
+
+def test_a_measurement_that_is_lost_is_one_that_was_not_made():
+    """Every value lost and none measured at all: the same to a model that reads marks, but for what always is known."""
+    data, model = with_marks()
+    never = data.recorded["test"].inputs.copy()
+    never[:, :34] = np.nan
+    never = replace(data.recorded["test"], inputs=never)
+    condition = ("drop_measurements", [(1.0, 0)], 0)
+    (lost,) = stress.answers_under(model, data, TASKS["physionet"], TRAINING, CPU, *condition)
+    for example in range(len(data.test)):
+        expected = probabilities("physionet", alone(model, data, never, example))
+        np.testing.assert_allclose(lost[example], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("core", "elapsed"), WAYS)
@@ -237,81 +314,3 @@ def test_edits_are_levenshtein_distances():
     said, _ = loop.evaluate(model, data.test, data, TASKS["iam"], TRAINING, CPU)
     edits = stress.answers_of(TASKS["iam"].predictions(said, data.test))["edits"]
     assert edits.tolist() == [edit_distance(a, b) for a, b in zip(data.test.texts, said)]
-
-
-# Training with dropout of steps.
-
-
-def dropped(dataset: str, how: str, highest: float = 0.7, seed: int = 0, epochs: int = 1) -> list:
-    """The batches of a training with dropout of steps."""
-    data, model = data_of(dataset), model_of(dataset)
-    dropout = StepDropout({"how": how, "highest_rate": highest}, seed, model.encoder)
-    order = np.random.default_rng(seed)
-    return [
-        batch
-        for _ in range(epochs)
-        for batch in loop.training_batches(data, TRAINING, order, CPU, dropout)
-    ]
-
-
-@pytest.mark.parametrize("how", ["zeroed", "removed"])
-@pytest.mark.parametrize("dataset", ALL)
-def test_training_batches_lose_steps_and_are_otherwise_those_without_dropout(dataset, how):
-    data = data_of(dataset)
-    plain = list(loop.training_batches(data, TRAINING, np.random.default_rng(0), CPU))
-    batches, again = dropped(dataset, how), dropped(dataset, how)
-    lost = 0
-    for batch, same, whole in zip(batches, again, plain, strict=True):
-        assert torch.equal(batch.steps, same.steps)
-        np.testing.assert_array_equal(batch.indices, whole.indices)
-        if how == "zeroed":
-            assert batch.steps.shape == whole.steps.shape
-            gone = (batch.steps == 0).flatten(2).all(2)
-            assert torch.equal(batch.steps[~gone], whole.steps[~gone])
-            lost += int(gone.sum() - (whole.steps == 0).flatten(2).all(2).sum())
-        else:
-            before = int(data.train.lengths[batch.indices].sum())
-            rows, longest = batch.steps.shape[:2]
-            after = rows * longest if batch.lengths is None else int(batch.lengths.sum())
-            lost += before - after
-            assert batch.elapsed is not None
-            if dataset == "iam":
-                assert batch.lengths is None and batch.steps.shape[1] % 4 == 0
-    assert lost > 0
-    assert any(
-        not torch.equal(a.steps, b.steps) for a, b in zip(batches, dropped(dataset, how, seed=1))
-    )
-
-
-def test_rates_are_uniform_up_to_the_highest_and_of_each_example_its_own():
-    data = data_of("nmnist")
-    long = replace(
-        data,
-        train=replace(data.train, inputs=np.maximum(data.train.inputs, 1)),
-    )
-    dropout = StepDropout({"how": "zeroed", "highest_rate": 0.6}, 0, model_of("nmnist").encoder)
-    shares = []
-    for _ in range(300):
-        batch = dropout.batch(long, np.arange(8), TRANSFORMS["nmnist"], CPU)
-        shares.append((batch.steps == 0).flatten(2).all(2).float().mean(1))
-    shares = torch.stack(shares)
-    # The mean of a uniform number up to 0.6, and its spread with that of ten coins.
-    assert abs(float(shares.mean()) - 0.3) < 0.02
-    variance = 0.6**2 / 12 + (0.3 - (0.6**2 / 12 + 0.09)) / 10
-    assert abs(float(shares.var()) - variance) < 0.01
-    assert float(shares.var(dim=1).mean()) > 0.8 * variance
-
-
-@pytest.mark.parametrize("how", ["zeroed", "removed"])
-def test_a_training_with_dropout_of_steps_is_repeatable_and_another_than_without(how):
-    task, data = TASKS["quickdraw"], data_of("quickdraw")
-
-    def losses(training: dict) -> list[float]:
-        model = model_of("quickdraw", "gru")
-        epochs = loop.train(model, data, task, training, 0, CPU, lambda _: None)[0]
-        return [epoch.row["train_loss"] for epoch in epochs]
-
-    training = TRAINING | {"step_dropout": {"how": how, "highest_rate": 0.7}, "epochs": 2}
-    first = losses(training)
-    assert first == losses(training)
-    assert first[0] != losses(TRAINING | {"epochs": 1})[0]

@@ -1,7 +1,8 @@
 """Corruptions of the stress test: which steps or values of the test sequences are lost.
 
-What is lost depends on `mask_seed`, the corruption, the draw and the example, and not on the model. What is lost at a
-rate is lost at every higher one, so that a curve over rates compares like with like.
+What is lost depends on `mask_seed`, the corruption, the draw and the example's identifier: not on the model, nor on the
+other examples, so that a drawing or a patient loses the same in every split. What is lost at a rate is lost at every
+higher one, so that a curve over rates compares like with like.
 
 A new corruption is one class and one line in `CORRUPTIONS`: a `StepLoss` says which steps are kept, a `ValueChange`
 gives changed sequences. Each names the data sets that it applies to.
@@ -9,14 +10,15 @@ gives changed sequences. Each names the data sets that it applies to.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from liquidbench.evaluation.random_streams import RandomStreams, Uniform
 from liquidbench.evaluation.removal import OBSERVED, observed_again
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class StepLoss:
         self,
         sequences: Sequences,
         rate: float | NDArray[np.float64],
-        generator: np.random.Generator,
+        uniform: Uniform,
         stride: int,
     ) -> NDArray[np.bool_]:
         """Which steps are kept.
@@ -53,7 +55,7 @@ class StepLoss:
         Args:
             sequences: as recorded.
             rate: share of what is lost, 0 to 1; or (examples,) of each.
-            generator: source of randomness, in the same state at every rate.
+            uniform: source of randomness, with the same numbers at every rate.
             stride: where steps are removed, a multiple of this many must stay.
 
         Returns:
@@ -75,7 +77,7 @@ class ValueChange:
         self,
         sequences: Sequences,
         rate: float,
-        generators: Sequence[np.random.Generator],
+        streams: RandomStreams,
         elapsed_unit: float,
     ) -> Sequences:
         """The sequences with values lost; those given stay as they are.
@@ -83,7 +85,7 @@ class ValueChange:
         Args:
             sequences: as recorded.
             rate: share of what is lost, 0 to 1.
-            generators: one for each example, in the same state at every rate.
+            streams: source of randomness, with the same numbers at every rate.
             elapsed_unit: how much of the cache's unit a unit of the elapsed times is.
         """
         raise NotImplementedError
@@ -97,9 +99,9 @@ class ZeroSteps(StepLoss):
 
     removes = False
 
-    def kept(self, sequences, rate, generator, stride):
+    def kept(self, sequences, rate, uniform, stride):
         rates = np.repeat(np.broadcast_to(rate, len(sequences)), sequences.lengths)
-        return generator.random(len(rates)) >= rates
+        return uniform(sequences.lengths) >= rates
 
 
 class ZeroBursts(StepLoss):
@@ -107,8 +109,8 @@ class ZeroBursts(StepLoss):
 
     removes = False
 
-    def kept(self, sequences, rate, generator, stride):
-        order = _burst_order(sequences.lengths, generator)
+    def kept(self, sequences, rate, uniform, stride):
+        order = _burst_order(sequences.lengths, uniform)
         return order >= np.repeat(_rounded(rate * sequences.lengths), sequences.lengths)
 
 
@@ -118,8 +120,8 @@ class RemoveSteps(StepLoss):
     datasets = ("nmnist", "quickdraw", "iam")
     removes = True
 
-    def kept(self, sequences, rate, generator, stride):
-        order = _ranks(generator.random(int(sequences.offsets[-1])), sequences.lengths)
+    def kept(self, sequences, rate, uniform, stride):
+        order = _ranks(uniform(sequences.lengths), sequences.lengths)
         return order >= np.repeat(_removed(sequences.lengths, rate, stride), sequences.lengths)
 
 
@@ -134,8 +136,8 @@ class RemoveBursts(StepLoss):
 
     removes = True
 
-    def kept(self, sequences, rate, generator, stride):
-        order = _burst_order(sequences.lengths, generator)
+    def kept(self, sequences, rate, uniform, stride):
+        order = _burst_order(sequences.lengths, uniform)
         return order >= np.repeat(_removed(sequences.lengths, rate, stride), sequences.lengths)
 
 
@@ -145,12 +147,12 @@ class DropStrokes(StepLoss):
     datasets = ("quickdraw",)
     removes = True
 
-    def kept(self, sequences, rate, generator, stride):
+    def kept(self, sequences, rate, uniform, stride):
         last = sequences.inputs[:, _PEN_UP] > 0
         # A drawing that was cut ends within a stroke.
         last[sequences.offsets[1:] - 1] = True
         strokes = np.add.reduceat(last.astype(np.int64), sequences.offsets[:-1])
-        order = _ranks(generator.random(int(strokes.sum())), strokes)
+        order = _ranks(uniform(strokes), strokes)
         kept = order >= np.repeat(_removed(strokes, rate, 1), strokes)
         return kept[np.cumsum(last) - last]
 
@@ -163,13 +165,13 @@ class DropEvents(ValueChange):
 
     datasets = ("nmnist",)
 
-    def changed(self, sequences, rate, generators, elapsed_unit):
+    def changed(self, sequences, rate, streams, elapsed_unit):
         inputs = sequences.inputs.copy()
-        for begin, end, generator in zip(sequences.offsets, sequences.offsets[1:], generators):
+        for example, (begin, end) in enumerate(pairwise(sequences.offsets)):
             counts = inputs[begin:end].reshape(-1)
             cells = np.flatnonzero(counts)
             cells = np.repeat(cells, counts[cells])
-            lost = cells[generator.random(len(cells)) < rate]
+            lost = cells[streams.uniform_of(example, len(cells)) < rate]
             counts -= np.bincount(lost, minlength=len(counts)).astype(counts.dtype)
         return replace(sequences, inputs=inputs)
 
@@ -179,12 +181,8 @@ class BlankColumns(ValueChange):
 
     datasets = ("iam",)
 
-    def changed(self, sequences, rate, generators, elapsed_unit):
-        keys = [
-            generator.random(length)
-            for generator, length in zip(generators, sequences.lengths, strict=True)
-        ]
-        order = _ranks(np.concatenate(keys), sequences.lengths)
+    def changed(self, sequences, rate, streams, elapsed_unit):
+        order = _ranks(streams.uniform(sequences.lengths), sequences.lengths)
         inputs = sequences.inputs.copy()
         inputs[order < np.repeat(_rounded(rate * sequences.lengths), sequences.lengths)] = WHITE
         return replace(sequences, inputs=inputs)
@@ -195,12 +193,11 @@ class DropMeasurements(ValueChange):
 
     datasets = ("physionet",)
 
-    def changed(self, sequences, rate, generators, elapsed_unit):
+    def changed(self, sequences, rate, streams, elapsed_unit):
         inputs = sequences.inputs.copy()
-        for begin, end, generator in zip(sequences.offsets, sequences.offsets[1:], generators):
-            # A number for every value, measured or not: what is lost does not hang on what else was measured.
-            lost = generator.random((end - begin, OBSERVED), dtype=np.float32) < rate
-            inputs[begin:end, :OBSERVED][lost] = np.nan
+        # A number for every value, measured or not: what is lost does not hang on what else was measured.
+        numbers = streams.uniform(OBSERVED * sequences.lengths).reshape(-1, OBSERVED)
+        inputs[:, :OBSERVED][numbers < rate] = np.nan
         return observed_again(replace(sequences, inputs=inputs), elapsed_unit)
 
 
@@ -238,8 +235,8 @@ def kept_steps(
     Returns:
         (steps,) bool, True where a step is kept.
     """
-    stream = np.random.default_rng([mask_seed, draw, zlib.crc32(name.encode())])
-    return CORRUPTIONS[name].kept(sequences, rate, stream, stride)
+    uniform = _streams(name, sequences, draw, mask_seed).uniform
+    return CORRUPTIONS[name].kept(sequences, rate, uniform, stride)
 
 
 def changed_sequences(
@@ -251,11 +248,13 @@ def changed_sequences(
         name, sequences, rate, draw, mask_seed: as for `kept_steps`.
         elapsed_unit: how much of the cache's unit a unit of the elapsed times is.
     """
-    key = zlib.crc32(name.encode())
-    streams = [
-        np.random.default_rng([mask_seed, draw, key, example]) for example in range(len(sequences))
-    ]
+    streams = _streams(name, sequences, draw, mask_seed)
     return CORRUPTIONS[name].changed(sequences, rate, streams, elapsed_unit)
+
+
+def _streams(name: str, sequences: Sequences, draw: int, mask_seed: int) -> RandomStreams:
+    """The random numbers of one corruption and draw, a stream for each example."""
+    return RandomStreams(sequences.ids, f"{name}, draw {draw}, mask_seed {mask_seed}")
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -279,7 +278,7 @@ def _ranks(keys: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.
     return ranks
 
 
-def _burst_order(lengths: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+def _burst_order(lengths: NDArray[np.int64], uniform: Uniform) -> NDArray[np.int64]:
     """In which order steps are lost when gaps grow: (sum of lengths,), ranks in each sequence.
 
     A sequence is cut into equal parts, one per `STEPS_PER_GAP` steps. In each, a point is drawn, and the gaps grow
@@ -288,7 +287,7 @@ def _burst_order(lengths: NDArray[np.int64], generator: np.random.Generator) -> 
     parts = np.maximum(_rounded(lengths / STEPS_PER_GAP), 1)
     first = np.cumsum(parts) - parts
     part = np.arange(parts.sum()) - np.repeat(first, parts)
-    centres = (part + generator.random(len(part))) * np.repeat(lengths / parts, parts)
+    centres = (part + uniform(parts)) * np.repeat(lengths / parts, parts)
     step = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 0.5
     most = np.repeat(parts - 1, lengths)
     own = np.floor(step / np.repeat(lengths / parts, lengths)).astype(np.int64)

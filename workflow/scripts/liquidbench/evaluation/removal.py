@@ -22,6 +22,7 @@ def without_steps(
 ) -> Sequences:
     """Take steps out. The time that they took is added to the next kept step's; after the last it is lost.
 
+    So it is before the first kept step: a recording begins with what was recorded, and that step counts as a first one.
     Nothing of a lost step stays: QuickDraw's moves (dx, dy) lead from kept point to kept point, and the hours since
     the last observation know only of kept hours. A step whose predecessor was kept stays to the bit as it is.
 
@@ -44,7 +45,7 @@ def without_steps(
     shorter = replace(
         sequences,
         inputs=sequences.inputs[where],
-        elapsed=_summed(sequences.elapsed, where, before),
+        elapsed=_summed(sequences, where, before, offsets),
         offsets=offsets,
         step_targets=_at(sequences.step_targets, where),
         time_since_observation=_at(sequences.time_since_observation, where),
@@ -75,19 +76,25 @@ def _at(values: NDArray | None, where: NDArray[np.int64]) -> NDArray | None:
 
 
 def _summed(
-    elapsed: NDArray[np.float32], where: NDArray[np.int64], before: NDArray[np.int64]
+    sequences: Sequences,
+    where: NDArray[np.int64],
+    before: NDArray[np.int64],
+    offsets: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """Per kept step the time since the kept step before it, or since the sequence began: (kept,) float32.
+    """Per kept step the time since the kept step before it, (kept,) float32; at a first one as at any first step.
 
     Args:
-        elapsed: (steps,).
+        sequences: with all steps.
         where: (kept,), places of the kept steps.
         before: (kept,), the place after which each sum begins.
+        offsets: (sequences + 1,), of the sequences in the kept steps.
     """
     # Sums from `before` to `where`, both ends in one list; every second sum is of what is lost at a sequence's end.
     ends = np.stack([before + 1, where + 1], axis=1).reshape(-1)
-    padded = np.append(elapsed.astype(np.float64), 0.0)
-    return np.add.reduceat(padded, ends)[::2].astype(np.float32)
+    padded = np.append(sequences.elapsed.astype(np.float64), 0.0)
+    summed = np.add.reduceat(padded, ends)[::2].astype(np.float32)
+    summed[offsets[:-1]] = sequences.elapsed[sequences.offsets[:-1]]
+    return summed
 
 
 def _with_moves(

@@ -16,7 +16,7 @@ from liquidbench.reporting.claim_intervals import (
     t_interval,
 )
 from liquidbench.reporting.runs import RUN_COLUMNS
-from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, select, title_of
 from liquidbench.reporting.summaries import COLUMNS
 
 TEST_METRICS = (
@@ -37,9 +37,6 @@ _FORMS = {
 
 # Examples of the official files: (train, test) where they are split, else in all. Fewer are a part of the data.
 OFFICIAL_SIZES = {"nmnist": (60_000, 10_000), "iam": (6_482, 2_915), "physionet": 20_336}
-
-# The protocols that are the paper's text or the authors' code; the others are this project's own.
-PAPERS_PROTOCOLS = ("paper", "released", "stress")
 
 
 @dataclass(frozen=True)

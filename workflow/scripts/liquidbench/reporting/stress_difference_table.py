@@ -10,6 +10,7 @@ from liquidbench.reporting.difference_table import (
 from liquidbench.reporting.differences import percent
 from liquidbench.reporting.result_tables import synthetic_share
 from liquidbench.reporting.stress_differences import AREA, LOSS
+from liquidbench.reporting.stress_notes import stress_notes
 from liquidbench.reporting.stress_tables import METRIC_TITLES
 from liquidbench.reporting.study import Study, title_of
 from liquidbench.reporting.table import Comparison, Row, Table, compare_texts
@@ -65,14 +66,15 @@ def stress_differences_table(study: Study) -> Table:
             *(f"{int(area['seeds'])}", f"{int(area['examples']):,}"),
         )
         table.rows.append(Row(about, _figures(rows)))
-    table.synthetic = synthetic_share(
-        [groups[key[0], key[1], key[position]] for key in own for position in (2, 3)]
-    )
+    compared = dict.fromkeys((*key[:2], key[position]) for key in own for position in (2, 3))
+    shown = [groups[key] for key in compared]
+    table.synthetic = synthetic_share(shown)
     table.notes = [
         "area: the mean of the curve over the rates, by trapezoids; loss: the figure on whole sequences less the area, "
         "so a positive difference says that A loses more than B (of an error rate, a negative one)",
         f"in brackets the {percent(study.layout.confidence)} interval, for other seeds, test examples and losses at "
         "once, paired by seed and example, not corrected; both models lose the same",
+        *stress_notes(study, shown),
         "p (Holm) is corrected within a data set, a protocol and a metric, for all pairs and corruptions",
         "the differences at each rate are in stress_differences.csv of the summaries",
     ]

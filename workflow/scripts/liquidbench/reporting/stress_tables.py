@@ -13,7 +13,8 @@ from liquidbench.reporting.result_tables import (
     comparison_notes,
     synthetic_share,
 )
-from liquidbench.reporting.study import Group, Study, select
+from liquidbench.reporting.stress_notes import stress_notes
+from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, select
 from liquidbench.reporting.table import (
     NOT_NEGATIVE,
     PERCENT,
@@ -61,6 +62,7 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
         *common_notes(study, groups, printed),
         *comparison_notes(study, groups),
         *_untested(study, groups),
+        *stress_notes(study, groups),
         "mean over the draws; what is lost is the same for every model, and what is lost at a rate is lost at every "
         "higher one",
         "the paper printed accuracies with zeroed steps alone",
@@ -96,6 +98,7 @@ def stress_area_table(study: Study) -> Table:
         "one number per seed, from the mean over its draws",
         "a model with a higher figure on whole sequences has a higher area, robust or not: see Table III's first rate",
         *_untested(study, groups),
+        *stress_notes(study, groups),
     ]
     return table
 
@@ -138,7 +141,7 @@ def _compared(
     return compare_numbers(
         *(values, target),
         decimals=2,
-        comparable=group.papers_data,
+        comparable=group.papers_data and group.protocol in PAPERS_PROTOCOLS,
         confidence=study.layout.confidence,
         possible=NOT_NEGATIVE if metric == "cer" else PERCENT,
     )

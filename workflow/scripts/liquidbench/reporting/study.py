@@ -19,6 +19,9 @@ DATASET_TITLES = {
     "physionet": "PhysioNet",
 }
 
+# The protocols that are the paper's text or the authors' code; the others are this project's own.
+PAPERS_PROTOCOLS = ("paper", "released", "stress")
+
 # What of the preparation makes it another task than the paper's.
 PAPERS_PREPARATION = {
     "quickdraw": {

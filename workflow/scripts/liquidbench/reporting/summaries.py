@@ -50,7 +50,7 @@ COLUMNS = {
     "stress_differences": stress_differences.COLUMNS,
 }
 
-_FACTS_OF_METRICS = ("core_implementation", "cache_sha256", "code_sha256")
+_FACTS_OF_METRICS = ("core_implementation", "elapsed_varies", "cache_sha256", "code_sha256")
 
 
 def summarise(

@@ -20,15 +20,15 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from liquidbench.datasets.cache import Sequences, read_attributes, read_split
-from liquidbench.datasets.splits import split_indices
 from liquidbench.files import sha256_of_code, sha256_of_file, write_json
 from liquidbench.models.costs import median_seconds
 from liquidbench.stages import parts_of
 from liquidbench.training.costs import median_length
+from liquidbench.training.inputs import split_of
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
 from liquidbench.training.run_files import check_cache, write_table
 from liquidbench.training.summary_features import summary_features
-from liquidbench.training.tasks import BinaryTask
+from liquidbench.training.tasks import BinaryTask, task_of
 
 Estimator = Pipeline | HistGradientBoostingClassifier
 
@@ -69,12 +69,9 @@ def fit_baseline(
     attributes = read_attributes(cache)
     check_cache(cache, attributes, "physionet", settings["dataset"])
     wish, training, seed = settings["baseline"], settings["training"], names["seed"]
-    task = BinaryTask(attributes.classes, training["threshold"])
+    task = task_of(attributes, training)
     everything = read_split(cache, "all")
-    indices = split_indices(
-        everything.targets, training["test_fraction"], seed, training["stratify"]
-    )
-    splits = dict(zip(("train", "test"), map(everything.subset, indices), strict=True))
+    splits = _splits(everything, training, seed)
 
     # What no training stay has says nothing: 0 in all stays, so that it keeps its place among the features.
     known = np.ones((), dtype=bool)
@@ -83,13 +80,17 @@ def fit_baseline(
         found = summary_features(sequences, attributes.feature_names, wish["length_of_stay"])[0]
         return np.where(known, found, 0.0)
 
-    (out / "metrics.json").unlink(missing_ok=True)
+    for name in ("metrics.json", "validation_predictions.csv"):
+        (out / name).unlink(missing_ok=True)
     fitting = time.monotonic()
     estimator = BASELINES[wish["name"]](seed)
     known = ~np.isnan(features_of(splits["train"])).all(axis=0)
     estimator.fit(features_of(splits["train"]), splits["train"].targets)
     testing = time.monotonic()
     said = {name: _probabilities(estimator, features_of(part)) for name, part in splits.items()}
+    if isinstance(training["threshold"], str):
+        chosen = training["threshold"], said["validation"], splits["validation"]
+        task.threshold = task.best_threshold(*chosen)
     figures = {name: _figures(task, said[name], part) for name, part in splits.items()}
     finished = time.monotonic()
 
@@ -99,6 +100,9 @@ def fit_baseline(
     write_table(out / "features.csv", feature_table(estimator, labels))
     write_table(out / "history.csv", _history(figures))
     write_table(out / "predictions.csv", task.predictions(said["test"], splits["test"]))
+    if "validation" in splits:
+        table = task.predictions(said["validation"], splits["validation"])
+        write_table(out / "validation_predictions.csv", table)
     write_table(out / "confusion.csv", task.confusion(said["test"], splits["test"]))
     seconds = {
         "total": finished - clock,
@@ -139,6 +143,15 @@ def fit_baseline(
     write_json(out / "metrics.json", metrics | figures)
     told = "  ".join(f"{key} {figures['test'][key]:.4g}" for key in ("loss", "accuracy"))
     print(f"{wish['name']} on {len(labels)} features: test {told}", flush=True)
+
+
+def _splits(everything: Sequences, training: dict[str, Any], seed: int) -> dict[str, Sequences]:
+    """The splits of a model with a core under the same settings: `train`, `test` and, if asked for, `validation`."""
+    train, test = split_of(everything, training["test_fraction"], training, seed)
+    if "validation_fraction" not in training:
+        return {"train": train, "test": test}
+    train, validation = split_of(train, training["validation_fraction"], training, seed)
+    return {"train": train, "validation": validation, "test": test}
 
 
 def feature_table(estimator: Estimator, labels: list[str]) -> pd.DataFrame:

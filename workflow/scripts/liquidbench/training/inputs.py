@@ -90,7 +90,7 @@ def load(cache: str | Path, training: dict[str, Any], seed: int) -> RunData:
     train, test = _splits(cache, attributes, training, seed)
     validation = None
     if "validation_fraction" in training:
-        train, validation = _split(train, training["validation_fraction"], training, seed)
+        train, validation = split_of(train, training["validation_fraction"], training, seed)
     for name, split in (("train", train), ("test", test)):
         if len(split) == 0:
             raise InputError(cache, f"the {name} split is empty", "Prepare more examples")
@@ -127,7 +127,7 @@ def _splits(
         everything = everything.subset(np.flatnonzero(everything.recognized))
     fraction = training["test_fraction"]
     if "hospitals" not in training:
-        return _split(everything, fraction, training, seed)
+        return split_of(everything, fraction, training, seed)
     # Each hospital is split for itself, in the same way whatever the other part is: so models of either hospital are
     # tested on the same patients of one.
     owners = hospitals_of(everything.ids, attributes.settings["hospitals"])
@@ -139,14 +139,21 @@ def _splits(
             problem = f"no patient of hospital {wanted} is there"
             remedy = "Add it to the hospitals of datasets.physionet.prepare"
             raise InputError(f"training.hospitals.{part}", problem, remedy)
-        parts[part] = dict(zip(("train", "test"), _split(own, fraction, training, seed)))[part]
+        parts[part] = dict(zip(("train", "test"), split_of(own, fraction, training, seed)))[part]
     return parts["train"], parts["test"]
 
 
-def _split(
+def split_of(
     sequences: Sequences, fraction: float, training: dict[str, Any], seed: int
 ) -> tuple[Sequences, Sequences]:
-    """The rest, and a random share of the examples."""
+    """The rest, and a random share of the examples.
+
+    Args:
+        sequences: what to split.
+        fraction: the share.
+        training: whose `stratify` says whether both parts keep each class's share.
+        seed: the run's.
+    """
     rest, share = split_indices(sequences.targets, fraction, seed, training["stratify"])
     return sequences.subset(rest), sequences.subset(share)
 
@@ -166,10 +173,16 @@ def hospitals_of(ids: np.ndarray, prepared: list[str]) -> np.ndarray:
 
 def median_step(sequences: Sequences) -> float:
     """The median of all elapsed times but those of first steps; 1 where there is none above 0."""
+    later = _without_first_steps(sequences)
+    median = float(np.median(later)) if len(later) else 0.0
+    return median if median > 0 else 1.0
+
+
+def _without_first_steps(sequences: Sequences) -> np.ndarray:
+    """The elapsed times of all steps but the first of each sequence."""
     later = np.ones(len(sequences.elapsed), dtype=bool)
     later[sequences.offsets[:-1]] = False
-    median = float(np.median(sequences.elapsed[later])) if later.any() else 0.0
-    return median if median > 0 else 1.0
+    return sequences.elapsed[later]
 
 
 def in_units(sequences: Sequences, unit: float) -> Sequences:
@@ -177,6 +190,16 @@ def in_units(sequences: Sequences, unit: float) -> Sequences:
     elapsed = sequences.elapsed / np.float32(unit)
     elapsed[sequences.offsets[:-1]] = 1.0
     return replace(sequences, elapsed=elapsed)
+
+
+def steps_vary(sequences: Sequences) -> bool:
+    """Whether the steps of any one sequence differ in time, its first left out: by more than a thousandth."""
+    elapsed, lengths = _without_first_steps(sequences), sequences.lengths - 1
+    starts = (np.cumsum(lengths) - lengths)[lengths > 0]
+    if len(starts) == 0:
+        return False
+    shortest, longest = np.minimum.reduceat(elapsed, starts), np.maximum.reduceat(elapsed, starts)
+    return bool((longest > 1.001 * shortest).any())
 
 
 def log_counts(counts: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from liquidbench.datasets.cache import Sequences
 from liquidbench.evaluation.metrics import Figures
@@ -62,21 +62,20 @@ def train(
         started = time.monotonic()
         learning_rate = optimizer.param_groups[0]["lr"]
         model.train()
-        losses, correct, answered = [], [], 0
+        losses, correct = [], []
         for batch in training_batches(data, settings, order, device, dropout):
             loss, logits = train_step(model, batch, task, optimizer, settings, device)
-            answers = task.answers(data.train, batch.indices)
-            losses.append((loss, answers))
-            answered += answers
+            losses.append((loss, task.answers(batch)))
             if task.metric == "accuracy":
                 correct.append(task.correct(logits, batch))
+        # Read at the epoch's end: reading a figure of every step would make a GPU wait for each.
+        train_loss, answered = weighted_mean(losses)
         said, test = evaluate(model, data.test, data, task, settings, device)
         schedule(test[task.metric])
         row = {
             "epoch": number,
             "learning_rate": learning_rate,
-            "train_loss": weighted_mean(losses),
-            # Read at the epoch's end: reading a figure of every step would make a GPU wait for each.
+            "train_loss": train_loss,
             f"train_{task.metric}": int(torch.stack(correct).sum()) / answered if correct else None,
             "test_loss": test["loss"],
             f"test_{task.metric}": test[task.metric],
@@ -93,7 +92,7 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     settings: dict[str, Any],
     device: torch.device,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Move the weights once; gives the loss and the logits that the batch had before."""
     with computing_in_precision(settings, device):
         logits = model(batch.steps, batch.elapsed, batch.lengths)
@@ -117,7 +116,7 @@ def training_batches(
     transform = data.transform
     if data.augment is not None:
 
-        def transform(values: torch.Tensor) -> torch.Tensor:
+        def transform(values: Tensor) -> Tensor:
             return data.augment(data.transform(values))
 
     pool = settings.get("length_pool_batches", 1)
@@ -150,10 +149,10 @@ def evaluate(
         with computing_in_precision(settings, device):
             logits = model(batch.steps, batch.elapsed, batch.lengths)
         answers.append(task.read(logits, batch.lengths))
-        losses.append((task.loss(logits, batch), task.answers(sequences, chosen)))
+        losses.append((task.loss(logits, batch), task.answers(batch)))
         indices.append(chosen)
     said = in_order(answers, indices)
-    return said, {"loss": weighted_mean(losses)} | task.figures(said, sequences)
+    return said, {"loss": weighted_mean(losses)[0]} | task.figures(said, sequences)
 
 
 def evaluation_order(
@@ -171,7 +170,8 @@ def in_order(answers: list[np.ndarray], indices: list[np.ndarray]) -> np.ndarray
     return np.concatenate(answers)[np.argsort(np.concatenate(indices))]
 
 
-def weighted_mean(losses: list[tuple[torch.Tensor, int]]) -> float:
-    """The mean loss per answer, from (mean of a batch, answers in it)."""
+def weighted_mean(losses: list[tuple[Tensor, int | Tensor]]) -> tuple[float, int]:
+    """The mean loss per answer and the number of answers, from (mean of a batch, answers in it)."""
     values = torch.stack([loss for loss, _ in losses]).double().cpu().numpy()
-    return float(np.average(values, weights=[count for _, count in losses]))
+    counts = [int(count) for _, count in losses]
+    return float(np.average(values, weights=counts)), sum(counts)

@@ -16,6 +16,7 @@ from liquidbench.errors import InputError
 from liquidbench.evaluation.metrics import Figures
 from liquidbench.files import read_json, sha256_of_code, sha256_of_file, write_json, written_whole
 from liquidbench.models.costs import flops
+from liquidbench.models.gru_d import GRUDCore
 from liquidbench.models.matching import solve_match
 from liquidbench.models.sequence_model import SequenceModel, describe
 from liquidbench.stages import parts_of
@@ -73,12 +74,16 @@ def train_run(
     model = SequenceModel(
         request.settings["architecture"], data.input_shape, task.outputs, core_implementation
     )
-    if isinstance(training.get("threshold"), str) and data.validation is None:
-        problem = f"is {training['threshold']!r}, and there is no validation split to choose it on"
-        raise InputError("training.threshold", problem, "Set training.validation_fraction")
     if training.get("level") == "hour":
         _refuse_looking_ahead(model, request.settings["architecture"])
     model.to(device)
+    varies = _elapsed_varies(model, data, training)
+    if varies is False:
+        print(
+            "ATTENTION: the model is told the time, but in training all steps of a sequence take equally long: what it "
+            "makes of a gap is untrained. training.step_dropout with how: removed trains it",
+            flush=True,
+        )
 
     # What was measured on earlier weights must not stand beside the new ones.
     for name in ("metrics.json", "stress.csv", "stress_answers.npz", "validation_predictions.csv"):
@@ -121,7 +126,7 @@ def train_run(
     example = example_of_median_length(data.test, data.transform, device)
     costs = flops(model, example.steps, timed=model.elapsed == "core")
     figures |= {"train": train_figures, "test": test_figures, "costs": costs}
-    write_json(out / "metrics.json", _metrics(request, data, model) | figures)
+    write_json(out / "metrics.json", _metrics(request, data, model, varies) | figures)
 
 
 def _with_match_solved(request: RunRequest, data: inputs.RunData, task: Task) -> RunRequest:
@@ -191,7 +196,23 @@ def _write_results(
         write_json(out / "scaling.json", data.scaling.as_dict())
 
 
-def _metrics(request: RunRequest, data: inputs.RunData, model: SequenceModel) -> dict[str, Any]:
+def _elapsed_varies(
+    model: SequenceModel, data: inputs.RunData, training: dict[str, Any]
+) -> bool | None:
+    """Whether what a model is told of time varies within its training sequences; None: it is told nothing.
+
+    A core whose answer to time was learnt from equal steps has no trained answer to a gap. GRU-D counts from each
+    variable's last measurement, so it knows gaps wherever values are missing.
+    """
+    if model.elapsed == "none":
+        return None
+    removed = training.get("step_dropout", {}).get("how") == "removed"
+    return removed or isinstance(model.core, GRUDCore) or inputs.steps_vary(data.train)
+
+
+def _metrics(
+    request: RunRequest, data: inputs.RunData, model: SequenceModel, varies: bool | None
+) -> dict[str, Any]:
     """`metrics.json` but for the figures: nothing here differs between two runs on equal machines."""
     return {
         "dataset": request.dataset,
@@ -206,6 +227,7 @@ def _metrics(request: RunRequest, data: inputs.RunData, model: SequenceModel) ->
         "parameters": model.parameter_counts(),
         "settings": request.settings,
         "core_implementation": model.core.implementation,
+        "elapsed_varies": varies,
         "cache_sha256": sha256_of_file(request.cache),
         "code_sha256": sha256_of_code(*parts_of("train")),
     }

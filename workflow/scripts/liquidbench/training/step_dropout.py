@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from liquidbench.evaluation.corruptions import RemoveSteps
@@ -44,7 +45,11 @@ class StepDropout:
         part = data.before_imputation("train").subset(indices)
         rates = self.generator.uniform(0, self.highest, 1 if self.equal else len(indices))
         rates = np.broadcast_to(rates, len(indices))
-        kept = RemoveSteps().kept(part, rates, self.generator, self.stride)
+        kept = RemoveSteps().kept(part, rates, self._uniform, self.stride)
         dataset, unit = data.attributes.dataset, data.elapsed_unit
         part = data.as_read(without_steps(part, kept, dataset, unit))
         return replace(make_batch(part, np.arange(len(part)), transform, device), indices=indices)
+
+    def _uniform(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """As many numbers from 0 to 1 as the examples of a batch need together: others at every batch."""
+        return self.generator.random(int(counts.sum()))

@@ -29,9 +29,9 @@ BEAM_WIDTH = 10
 class _OneAnswer:
     """A task that is answered once for each example."""
 
-    def answers(self, sequences: Sequences, indices: np.ndarray) -> int:
+    def answers(self, batch: Batch) -> int:
         """How many answers a batch is asked for: what its loss is a mean over."""
-        return len(indices)
+        return len(batch.indices)
 
 
 class ClassificationTask(_OneAnswer):
@@ -162,9 +162,9 @@ class HourlyTask(BinaryTask):
     What the model says of a split is (examples,) of arrays, (hours of the stay,) float64.
     """
 
-    def answers(self, sequences: Sequences, indices: np.ndarray) -> int:
-        """The number of hours in a batch."""
-        return int((sequences.offsets[indices + 1] - sequences.offsets[indices]).sum())
+    def answers(self, batch: Batch) -> Tensor:
+        """The number of valid hours in a batch, on the device: without those that were removed of its stays."""
+        return _valid(batch).sum()
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean binary cross-entropy over the valid hours of (batch, time, 1) logits."""
@@ -322,11 +322,17 @@ def task_of(attributes: CacheAttributes, training: dict[str, Any]) -> Task:
     """The task that a cache was made for, of each stay or of each hour as the settings say.
 
     A threshold that is yet to be chosen is 0.5 until then.
+
+    Raises:
+        InputError: a threshold is to be chosen, and no validation split is asked for.
     """
     if attributes.task == "transcription":
         return TranscriptionTask(attributes.classes)
     if attributes.task == "binary":
         threshold = training["threshold"]
+        if isinstance(threshold, str) and "validation_fraction" not in training:
+            problem = f"is {threshold!r}, and there is no validation split to choose it on"
+            raise InputError("training.threshold", problem, "Set training.validation_fraction")
         kind = HourlyTask if training.get("level") == "hour" else BinaryTask
         return kind(attributes.classes, 0.5 if isinstance(threshold, str) else threshold)
     return ClassificationTask(attributes.classes)
