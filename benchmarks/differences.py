@@ -1,4 +1,4 @@
-"""All pairs of several models over 5 seeds with 10,000 bootstrap draws, beside a plain loop over models, seeds and draws.
+"""All pairs of models over 5 seeds with 10,000 bootstrap draws, beside a plain loop over models, seeds and draws.
 
     python benchmarks/differences.py [--out differences.csv] [--quick] [--threads 1]
 
