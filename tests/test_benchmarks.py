@@ -130,7 +130,7 @@ def test_the_floor_is_at_the_rate_of_the_round_s_product():
 
 def test_the_comparisons_of_models_equal_those_of_a_plain_loop(monkeypatch):
     studies = differences.accuracy_study(50), differences.sepsis_study(150)
-    for study in studies:
+    for study in (*studies, differences.hourly_study(60, models=2)):
         differences.check(study, 3)
     drawn = differences.compare_all(studies[0], 3)
     assert drawn.units == 50 and len(drawn.values) == 40

@@ -1,4 +1,4 @@
-"""What a clinician asks of alarms: calibration, matched operating points, lead time. By hand and by plain loops."""
+"""What a clinician asks of probabilities: calibration and matched operating points. By hand and by plain loops."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,11 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from liquidbench.evaluation.clinical import (
     OperatingCurve,
-    alarm_figures,
     allowed_false_alarms,
     best_f1_threshold,
     calibration,
-    leak_figures,
     matched_figures,
     probability_figures,
-    stay_scores,
 )
 
 # Ten patients, four of them septic, from the highest score down; two share 0.6.
@@ -156,64 +153,3 @@ def test_the_threshold_with_the_best_f1_is_the_best_of_all_there_are():
         chosen = best_f1_threshold(targets, scores)
         assert every[chosen] == pytest.approx(max(every.values()))
         assert not any(t > chosen and f >= every[chosen] for t, f in every.items())
-
-
-# Four stays: septic from hour 4 (onset 10, the record ends at 12), well, septic from its first hour (onset 6, the
-# record ends at 8), well.
-LABELS = [[0] * 4 + [1] * 8, [0] * 6, [1] * 8, [0] * 10]
-OFFSETS = np.cumsum([0, *map(len, LABELS)])
-FLAT = np.concatenate(LABELS)
-
-
-def alarms_at(*hours: list[int]) -> np.ndarray:
-    raised = [[hour in own for hour in range(len(stay))] for stay, own in zip(LABELS, hours)]
-    return np.concatenate(raised)
-
-
-def test_lead_time_is_from_the_first_alarm_to_the_onset():
-    figures = alarm_figures(FLAT, alarms_at([2, 9], [], [1, 2, 3], [7]), OFFSETS)
-    # 10 - 2 and 6 - 1.
-    assert figures["lead_time_hours_median"] == pytest.approx((8 + 5) / 2)
-    assert figures["lead_time_hours_q25"] == pytest.approx(5.75)
-    assert figures["lead_time_hours_q75"] == pytest.approx(7.25)
-    assert figures["alarmed_before_onset"] == 1
-    assert figures["alarmed_without_sepsis"] == 1 / 2
-    assert figures["alarms_per_patient_day"] == pytest.approx(24 * 6 / 36)
-    assert figures["false_alarms_per_patient_day"] == pytest.approx(24 * 1 / 16)
-
-
-def test_an_alarm_at_the_onset_or_after_it_comes_too_late():
-    figures = alarm_figures(FLAT, alarms_at([10, 11], [], [5], []), OFFSETS)
-    assert figures["alarmed_before_onset"] == 1 / 2
-    assert figures["lead_time_hours_median"] == 1
-    none = alarm_figures(FLAT, alarms_at([10], [], [6], []), OFFSETS)
-    assert none["alarmed_before_onset"] == 0
-    assert none["lead_time_hours_median"] is None
-    assert none["alarmed_without_sepsis"] == 0
-
-
-def test_a_stay_is_judged_by_its_highest_hour_before_the_onset():
-    scores = np.linspace(0, 1, len(FLAT))
-    septic, highest = stay_scores(FLAT, scores, OFFSETS)
-    assert septic.tolist() == [1, 0, 1, 0]
-    # Rising throughout: the last hour before the onset, or of the stay.
-    assert highest == pytest.approx(scores[[9, 17, 23, 35]])
-
-
-def test_what_the_record_gives_away():
-    long = [0] * 61
-    labels, offsets = np.concatenate([FLAT, long]), np.append(OFFSETS, len(FLAT) + 61)
-    figures = leak_figures(labels, offsets)
-    assert figures == {
-        "stays": 5,
-        "septic_stays": 2,
-        "septic_past_onset": 2,
-        "septic_from_first_hour": 1,
-        "long_stays": 1,
-        "long_stays_septic": 0,
-        # Lengths 12 and 8 against 6, 10 and 61: of six pairs three are won.
-        "length_auroc": pytest.approx(3 / 6),
-    }
-    # A record of ten hours ends before its onset, at hour 10.
-    cut = leak_figures(np.array([0] * 4 + [1] * 6), np.array([0, 10]))
-    assert (cut["septic_past_onset"], cut["length_auroc"]) == (0, None)

@@ -11,8 +11,9 @@ import pytest
 from fake_study import LAYOUT, run_folder, run_item, write_csv, write_run
 from liquidbench.errors import InputError
 from liquidbench.reporting import style
+from liquidbench.reporting.claim_evidence import quantity
 from liquidbench.reporting.clinical_figures import alarms_figure
-from liquidbench.reporting.clinical_tables import clinical_table
+from liquidbench.reporting.clinical_tables import alarms_table, clinical_table
 from liquidbench.reporting.printed import read_printed
 from liquidbench.reporting.result_tables import sepsis_table
 from liquidbench.reporting.runs import RunKey
@@ -117,22 +118,38 @@ def test_an_hour_level_run_in_figures(tmp_path):
     frames = frames_of(tmp_path, HOUR)
     value = values_of(frames["clinical"])
     assert set(frames["clinical"]["level"]) == {"hour"}
-    # Alarms at hours 1, 10 and 11 of the septic stay, none in the other.
+    # Alarms at hours 1, 10 and 11 of the septic stay, whose first ten are its window; none in the other.
     assert value["lead_time_hours_median"] == 10 - 1
-    assert value["alarmed_before_onset"] == 1
-    assert value["alarmed_without_sepsis"] == 0
-    assert value["alarms_per_patient_day"] == pytest.approx(24 * 3 / 18)
+    assert value["found_in_time"] == 1
+    assert value["alarmed_too_early"] == value["alarmed_without_sepsis"] == 0
+    assert value["alarms_per_patient_day"] == pytest.approx(24 * 2 / 18)
+    assert value["alarmed_hours_per_patient_day"] == pytest.approx(24 * 3 / 18)
+    assert value["false_alarms_per_patient_day"] == 0
+    # One stay is found at any recall, at 0.7, and the other's 0.6 is below that.
+    assert value["threshold_at_recall_0.50"] == 0.7
+    assert value["lead_time_hours_median_at_recall_0.50"] == 9
+    assert value["false_alarms_per_patient_day_at_recall_0.80"] == 0
     # Hour 1 is 9 before the onset: 1/2. Hours 10 and 11: 3/9 + 2/9. Silence at -5 to -1: -(2 + 4 + 6 + 8 + 10)/9.
     # Best: hours 0 to 11: (2 + 3 + 4 + 5 + 6)/6 + (8 + 7 + 6 + 5 + 4 + 3 + 2)/9. Silence: -(2 + ... + 14)/9.
     observed, best, inaction = 1 / 2 + 5 / 9 - 30 / 9, 20 / 6 + 35 / 9, -56 / 9
     assert value["utility"] == pytest.approx((observed - inaction) / (best - inaction))
-    # The highest hour before the onset is 0.7, above the other stay's 0.6; 0.95 comes too late to count.
+    # The highest hour of the window is 0.7, above the other stay's 0.6; 0.95 comes too late to count.
     assert value["false_alarms_at_recall_0.22"] == 0
     assert frames["operating_points"]["threshold"].unique().tolist() == [0.7]
     assert (value["septic_stays"], value["septic_past_onset"], value["long_stays"]) == (1, 1, 0)
     metrics = frames["metrics"]
     found = metrics[(metrics["split"] == "validation") & (metrics["metric"] == "utility")]
     assert found["value"].tolist() == [0.25]
+
+
+def test_numbers_of_false_alarms_are_counts_and_rates_are_not():
+    for figure, shown in (
+        ("false_alarms_at_recall_0.22", "12"),
+        ("false_alarms_allowed_12", "12"),
+        ("false_alarms_per_patient_day", "12.000"),
+        ("false_alarms_per_patient_day_at_recall_0.22", "12.000"),
+    ):
+        assert quantity(f"clinical/hour/{figure}", "a claim").shown(12.0) == shown
 
 
 def test_calibration_and_operating_points_have_their_rows(tmp_path):
@@ -186,12 +203,40 @@ def test_the_table_has_a_row_per_group_of_either_level(tmp_path):
     lines = list(csv.DictReader(io.StringIO(as_csv(table))))
     measured = {(line["told_by_the"], line["figure"]): line["measured"] for line in lines}
     assert float(measured["stay", "precision_at_recall_0.22"]) == 0.5
-    assert float(measured["hour", "lead_time_hours_median"]) == 9
-    assert ("stay", "utility") not in measured
+    assert float(measured["hour", "precision_at_recall_0.22"]) == 1
     page = as_markdown(table)
     assert page.startswith("# Not in the paper. Sepsis as a clinician judges it")
     # Nothing is printed in the paper to stand beside: one line a row.
     assert len([line for line in page.splitlines() if line.startswith("|")]) == 2 + 2
+
+
+def test_alarms_have_a_row_per_threshold_where_models_stand_together(tmp_path):
+    other = run_item("physionet", "hourly", "lstm-128")
+    write_stays(tmp_path)
+    for item in (HOUR, other):
+        write_hours(tmp_path, item)
+    # The other model's threshold is out of reach.
+    path = run_folder(tmp_path, other) / "predictions.csv"
+    path.write_text(path.read_text().replace(",1,0.7", ",0,0.7").replace(",1,0.95", ",0,0.95"))
+    table = alarms_table(study_of(tmp_path, STAY, HOUR, other))
+    shares = ("0.08", "0.10", "0.22", "0.50", "0.80")
+    points = ["own threshold", *(f"recall {share}" for share in shares)]
+    models = ("cfc-128", "lstm-128")
+    assert [(row.about[0], row.about[3]) for row in table.rows] == [
+        (point, model) for point in points for model in models
+    ]
+    lines = list(csv.DictReader(io.StringIO(as_csv(table))))
+    measured = {
+        (line["alarms_at"], line["model"], line["figure"]): line["measured"] for line in lines
+    }
+    assert float(measured["own threshold", "cfc-128", "found_in_time"]) == 1
+    assert float(measured["own threshold", "lstm-128", "found_in_time"]) == 0
+    assert measured["own threshold", "lstm-128", "lead_time_hours_median"] == ""
+    # Alike in their probabilities, so alike where they compare.
+    for figure in ("found_in_time", "false_alarms_per_patient_day", "utility"):
+        told = {measured["recall 0.50", model, figure] for model in models}
+        assert len(told) == 1 and told != {""}
+    assert alarms_table(study_of(tmp_path, STAY)).rows == []
 
 
 def test_the_table_says_what_the_stay_gives_away(tmp_path):
@@ -244,7 +289,7 @@ def test_the_figure_draws_bins_curves_and_the_papers_three_points(tmp_path):
     ]
     assert marked == [[0.22, 0.35], [0.08, 0.71], [0.1, 0.94]]
     assert "points at different recalls do not rank models" in caption
-    assert "only alarms before the onset count" in caption
+    assert "found by an alarm in the 12 hours before the onset" in caption
     texts = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
     assert any("SYNTHETIC" in text for text in texts)
     assert "paper: LNN (256)" in texts

@@ -87,7 +87,7 @@ def test_every_configured_run_has_finished():
     assert own == dict.fromkeys(ALL_RUNS, "finished")
 
 
-@pytest.mark.parametrize("number", [*range(1, 7), "clinical"])
+@pytest.mark.parametrize("number", [*range(1, 7), "clinical", "alarms"])
 def test_a_table_is_there_in_three_formats_and_says_synthetic(number):
     folder = REPORTS / "tables"
     assert len(rows_of(folder / f"table_{number}.csv")) > 0

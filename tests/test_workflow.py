@@ -201,6 +201,8 @@ def test_further_protocols_share_a_cache_and_stand_in_one_report(project):
     page = (project / "reports/tables/table_clinical.md").read_text(encoding="utf-8")
     assert page.count("| lstm-128") == 3 and page.count("| cfc-128") == 1
     assert "missing: physionet/hourly/cfc-128 seed 1" in page
+    alarms = (project / "reports/tables/table_alarms.md").read_text(encoding="utf-8")
+    assert "own threshold" in alarms and "| paper" not in alarms
     assert "hourly" not in (project / "reports/tables/table_2.md").read_text(encoding="utf-8")
 
 

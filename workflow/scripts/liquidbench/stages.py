@@ -39,7 +39,13 @@ _PARTS = {
     "train": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS, *_JUDGING),
     "baseline": (*_READING_CACHES, "models", "training", "evaluation/decoding.py", *_JUDGING),
     "stress": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS, *_JUDGING),
-    "report": ("reporting", "evaluation/edits.py", *_LOSING_STEPS, *_COMPARING, *_JUDGING),
+    "report": (
+        "reporting",
+        *(f"evaluation/{name}.py" for name in ("alarms", "edits")),
+        *_LOSING_STEPS,
+        *_COMPARING,
+        *_JUDGING,
+    ),
 }
 
 

@@ -1,7 +1,8 @@
-"""Alarms as a clinician judges them: calibration, operating points that compare, and what is left before the onset.
+"""Probabilities and thresholds as a clinician judges them: calibration, and operating points that compare.
 
 A threshold is an observed probability; an alarm is a probability of at least the threshold. Two models compare at the
-same recall, or at the same number of false alarms, and not each at its own threshold.
+same recall, or at the same number of false alarms, and not each at its own threshold. `liquidbench.evaluation.alarms`
+says what alarms by the hour mean.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from liquidbench.evaluation.metrics import Figures, ranking_figures
-from liquidbench.evaluation.utility import hours_from_onset, normalised_utility, onsets
 
 BINS = 10
 RECALLS = (0.08, 0.10, 0.22)
@@ -21,8 +21,6 @@ FALSE_ALARMS = (2, 12, 151)
 """The false alarms of its text, among as many patients without sepsis as the next number says."""
 PAPERS_NEGATIVES = 3710
 """A stratified fifth of set A's 20,336 patients has 4,068, of whom 358 have sepsis."""
-LONG_STAY = 60
-"""Hours. In set A a stay that exceeds them is septic in 625 of 631 cases."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +122,13 @@ def matched_figures(targets: NDArray, scores: NDArray) -> Figures:
     """False alarms and precision at the paper's recalls; recall at its numbers of false alarms.
 
     Args:
-        targets: (stays,) 0 or 1.
-        scores: (stays,).
+        targets: (stays,) 0 or 1; or by the hour what `alarms.stay_scores` gives.
+        scores: of the same length.
 
     Returns:
         For each recall r `false_alarms_at_recall_<r>` and `precision_at_recall_<r>`, at the highest threshold that
         reaches at least r (None if none does); for each count n `false_alarms_allowed_<n>`, which is n scaled to the
-        stays without sepsis here, and `recall_at_false_alarms_<n>`, the highest recall with at most as many (0 if
+        negatives here, and `recall_at_false_alarms_<n>`, the highest recall with at most as many (0 if
         the first alarms are too many already).
     """
     curve = OperatingCurve.of(targets, scores)
@@ -157,12 +155,11 @@ def operating_points(targets: NDArray, scores: NDArray) -> list[dict[str, float 
     """The curve of precision over recall, at every whole per cent of recall that a threshold reaches.
 
     Args:
-        targets: (stays,) 0 or 1.
-        scores: (stays,).
+        targets, scores: as in `matched_figures`.
 
     Returns:
         A dictionary per recall r = 0.01, 0.02, ..., at the highest threshold that reaches at least r: `recall` (r),
-        `precision`, `false_alarms`, `stays` (without sepsis) and `threshold`.
+        `precision`, `false_alarms`, `stays` (negatives) and `threshold`.
     """
     curve = OperatingCurve.of(targets, scores)
     points = []
@@ -193,89 +190,3 @@ def best_f1_threshold(targets: NDArray, probabilities: NDArray) -> float:
     alarmed = curve.found + curve.false_alarms
     f1 = 2 * curve.found / (alarmed + curve.positives)
     return float(curve.thresholds[np.argmax(f1)])
-
-
-def stay_scores(
-    labels: NDArray, probabilities: NDArray, offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Hours judged by the stay: was sepsis told BEFORE its onset, was there an alarm without sepsis?
-
-    Args:
-        labels: (hours of all stays,) 0 or 1, stays one after the other.
-        probabilities: (hours,).
-        offsets: (stays + 1,) where each begins.
-
-    Returns:
-        (stays,) whether the stay is septic; and (stays,) its highest probability, with sepsis over the hours before
-        the onset alone.
-    """
-    before = hours_from_onset(labels, offsets) < 0
-    counted = np.where(before, probabilities, -np.inf)
-    septic = np.isfinite(onsets(labels, offsets)).astype(np.int64)
-    return septic, np.maximum.reduceat(counted, offsets[:-1])
-
-
-def alarm_figures(labels: NDArray, alarms: NDArray, offsets: NDArray[np.int64]) -> Figures:
-    """What alarms by the hour mean at the bedside.
-
-    Args:
-        labels: (hours of all stays,) 0 or 1, stays one after the other.
-        alarms: (hours,) bool.
-        offsets: (stays + 1,) where each begins.
-
-    Returns:
-        `utility`; `alarms_per_patient_day` (hours with an alarm per 24 hours of stay) and
-        `false_alarms_per_patient_day` (the same in stays without sepsis); `alarmed_before_onset` (share of the septic
-        stays); `lead_time_hours_q25`, `_median` and `_q75` (from the first alarm to the onset, over the stays alarmed
-        before it); `alarmed_without_sepsis` (share of the other stays). None where there is nothing to take it from.
-    """
-    alarms = np.asarray(alarms, dtype=bool)
-    onset, starts = onsets(labels, offsets), offsets[:-1]
-    lengths = np.diff(offsets)
-    septic = np.isfinite(onset)
-    of_others = np.repeat(~septic, lengths)
-    hour = np.arange(len(alarms)) - np.repeat(starts, lengths)
-    first = np.minimum.reduceat(np.where(alarms, hour, np.inf), starts)
-    in_time = septic & (first < onset)
-    lead = onset[in_time] - first[in_time]
-    quartiles = np.percentile(lead, [25, 50, 75]).tolist() if len(lead) else [None] * 3
-    figures: Figures = {
-        "utility": normalised_utility(labels, alarms, offsets),
-        "alarms_per_patient_day": 24 * float(alarms.mean()),
-        "false_alarms_per_patient_day": 24 * float(alarms[of_others].mean())
-        if of_others.any()
-        else None,
-        "alarmed_before_onset": len(lead) / int(septic.sum()) if septic.any() else None,
-        "alarmed_without_sepsis": float(np.isfinite(first[~septic]).mean())
-        if not septic.all()
-        else None,
-    }
-    return figures | dict(
-        zip([f"lead_time_hours_{name}" for name in ("q25", "median", "q75")], quartiles)
-    )
-
-
-def leak_figures(labels: NDArray, offsets: NDArray[np.int64]) -> Figures:
-    """What the whole record tells of the answer, without any clinical value.
-
-    Args:
-        labels: (hours of all stays,) 0 or 1, stays one after the other.
-        offsets: (stays + 1,) where each begins.
-
-    Returns:
-        `stays` and `septic_stays`; `septic_past_onset` (those whose record reaches the onset); `septic_from_first_hour`
-        (those labelled from the start: the onset may have been earlier than six hours later); `long_stays` (of more
-        than `LONG_STAY` hours) and `long_stays_septic`; `length_auroc` (of the length as a score).
-    """
-    onset, lengths = onsets(labels, offsets), np.diff(offsets)
-    septic = np.isfinite(onset)
-    long = lengths > LONG_STAY
-    return {
-        "stays": len(lengths),
-        "septic_stays": int(septic.sum()),
-        "septic_past_onset": int((lengths > onset).sum()),
-        "septic_from_first_hour": int(np.asarray(labels)[offsets[:-1]].sum()),
-        "long_stays": int(long.sum()),
-        "long_stays_septic": int((long & septic).sum()),
-        "length_auroc": ranking_figures(septic, lengths)["auroc"],
-    }

@@ -5,7 +5,7 @@ order, a bootstrap draw with counts w gives the figure plus the sum of w times i
 possible draws has a closed form, the infinitesimal jackknife (Jaeckel 1972; Efron 1982, chapter 6). For an AUROC these
 are DeLong's (1988) placement values. Sums over rates and draws of a stress test keep that form, and so do differences.
 A curve of twenty conditions thus costs one sort for each, where the bootstrap of `liquidbench.evaluation.paired` would
-rank every condition in thousands of draws.
+rank every condition in thousands of draws. A patient's influence on a ranking of hours is the sum over its hours.
 """
 
 import numpy as np
@@ -84,6 +84,22 @@ def average_precision_influence(targets: ArrayLike, scores: ArrayLike) -> tuple[
     return average, influence / positives
 
 
+def influence_variances(influences: NDArray[np.float64]) -> tuple[float, float]:
+    """What drawing the units again does, in closed form: `paired.example_variances` of all possible draws.
+
+    Args:
+        influences: (seeds, units) influences of a figure or of a difference; 0 where a seed does not test a unit.
+
+    Returns:
+        Variance of the mean over seeds, and the mean of the seeds' own variances; 0 for a single unit.
+    """
+    units = influences.shape[1]
+    if units < 2:
+        return 0.0, 0.0
+    of_mean = units * np.var(influences.mean(axis=0), ddof=1)
+    return float(of_mean), float(units * np.var(influences, axis=1, ddof=1).mean())
+
+
 def linear_difference(
     gaps: ArrayLike, influences: NDArray[np.float64], confidence: float = 0.95
 ) -> Estimate:
@@ -103,10 +119,11 @@ def linear_difference(
     gaps = np.asarray(gaps, dtype=np.float64)
     if len(gaps) < 2:
         return Estimate(float(gaps[0]) if len(gaps) else np.nan)
-    seeds, units = influences.shape
-    of_mean, of_each = (
-        float(units * np.var(some, axis=-1, ddof=1).mean()) if units > 1 else 0.0
-        for some in (influences.mean(axis=0), influences)
+    variance, degrees = combined_variance(
+        float(gaps.var(ddof=1)),
+        len(gaps),
+        *influence_variances(influences),
+        units=influences.shape[1],
     )
     parts = variance_parts(float(gaps.var(ddof=1)), seeds, of_mean, of_each, units)
     return cochran_estimate(float(gaps.mean()), parts, confidence)

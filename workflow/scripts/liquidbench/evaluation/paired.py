@@ -3,6 +3,10 @@
 Examples are drawn by identifier, for all seeds and models at once. So two models meet the same examples in every draw,
 and two seeds share exactly the chance that their test sets share. What is drawn is computed once per model and seed; a
 pair of models costs one subtraction. `liquidbench.evaluation.statistics` says how an interval comes from the draws.
+
+Where an example has several rows (a patient's hours), AUROC and average precision are not drawn: ranking some 150,000
+hours in each of thousands of draws would take minutes, and their variance over all draws has a closed form
+(`liquidbench.evaluation.influence`). Such an interval is symmetric.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,13 +15,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from liquidbench.evaluation.influence import influence_variances, linear_difference
 from liquidbench.evaluation.statistics import (
     Estimate,
     cochran_estimate,
     student_estimate,
     variance_parts,
 )
-from liquidbench.evaluation.weighted_metrics import Answers, figures_of_draws
+from liquidbench.evaluation.weighted_metrics import Answers, BinaryAnswers, figures_of_draws
 
 # The study's own: the same predictions give the same intervals.
 BOOTSTRAP_SEED = 20190416
@@ -35,12 +40,15 @@ class PairedDraws:
         units: number of different examples of all seeds together.
         values: (model, seed) to metric to value.
         draws: (model, seed) to metric to (draws,) float64; NaN where a figure does not exist in a draw.
+        influences: (model, seed) to metric to (units,) float64, for metrics that are not drawn: the influence of each
+            unit, 0 for those that the seed does not test.
         seed_counts: by number of seeds, how often each draw takes each of them.
     """
 
     units: int
     values: dict[tuple[str, int], dict[str, float]]
     draws: dict[tuple[str, int], dict[str, NDArray[np.float64]]]
+    influences: dict[tuple[str, int], dict[str, NDArray[np.float64]]] = field(default_factory=dict)
     seed_counts: dict[int, NDArray[np.float64]] = field(default_factory=dict)
 
     def common_seeds(self, model_a: str, model_b: str, metric: str) -> list[int]:
@@ -73,6 +81,9 @@ class PairedDraws:
         gaps = self._gaps(model_a, model_b, metric, seeds)
         if len(seeds) == 1:
             return Estimate(float(gaps[0]))
+        influences = self._influence_gaps(model_a, model_b, metric, seeds)
+        if influences is not None:
+            return linear_difference(gaps, influences, confidence)
         drawn = self._drawn_gaps(model_a, model_b, metric, seeds)
         of_mean, of_each = example_variances(drawn)
         parts = variance_parts(float(gaps.var(ddof=1)), len(seeds), of_mean, of_each, self.units)
@@ -89,8 +100,11 @@ class PairedDraws:
         if not seeds:
             return Estimate(np.nan)
         gaps = self._gaps(model_a, model_b, metric, seeds)
-        drawn = self._drawn_gaps(model_a, model_b, metric, seeds)
-        of_mean, _ = example_variances(drawn)
+        influences = self._influence_gaps(model_a, model_b, metric, seeds)
+        if influences is None:
+            of_mean, _ = example_variances(self._drawn_gaps(model_a, model_b, metric, seeds))
+        else:
+            of_mean, _ = influence_variances(influences)
         return student_estimate(float(np.mean(gaps)), float(np.sqrt(of_mean)), np.inf)
 
     def _gaps(
@@ -99,6 +113,15 @@ class PairedDraws:
         """(seeds,) differences of the figures as they are."""
         pairs = [(self.values[model_a, s][metric], self.values[model_b, s][metric]) for s in seeds]
         return without_rounding(np.array([a - b for a, b in pairs]))
+
+    def _influence_gaps(
+        self, model_a: str, model_b: str, metric: str, seeds: list[int]
+    ) -> NDArray[np.float64] | None:
+        """(seeds, units) differences of the influences; None for a metric that is drawn."""
+        if metric not in self.influences.get((model_a, seeds[0]), {}):
+            return None
+        known = self.influences
+        return np.stack([known[model_a, s][metric] - known[model_b, s][metric] for s in seeds])
 
     def _drawn_gaps(
         self, model_a: str, model_b: str, metric: str, seeds: list[int]
@@ -202,6 +225,7 @@ def draw_figures(
         once = np.ones((len(places[number]), 1))
         for key, figures in zip(keys, figures_of_draws([answers[key] for key in keys], once)):
             values[key] = {name: float(value[0]) for name, value in figures.items()}
+    influences = _ranking_influences(answers, places, units)
     parts: dict[tuple[str, int], list[dict[str, NDArray[np.float64]]]] = {
         key: [] for key in answers
     }
@@ -209,10 +233,27 @@ def draw_figures(
         for number, where in places.items():
             keys = of_seed[number]
             weights = counts if np.array_equal(where, np.arange(units)) else counts[where]
-            for key, figures in zip(keys, figures_of_draws([answers[k] for k in keys], weights)):
+            told = figures_of_draws([answers[k] for k in keys], weights, rankings=not influences)
+            for key, figures in zip(keys, told):
                 parts[key].append(figures)
     drawn = {
-        key: {name: np.concatenate([part[name] for part in some]) for name in values[key]}
+        key: {name: np.concatenate([part[name] for part in some]) for name in some[0]}
         for key, some in parts.items()
     }
-    return PairedDraws(units, values, drawn)
+    return PairedDraws(units, values, drawn, influences)
+
+
+def _ranking_influences(
+    answers: Mapping[tuple[str, int], Answers], places: Mapping[int, NDArray[np.int64]], units: int
+) -> dict[tuple[str, int], dict[str, NDArray[np.float64]]]:
+    """The influences of all units, where rankings are not drawn; empty where each unit has one row."""
+    if not any(isinstance(one, BinaryAnswers) and one.has_several_rows for one in answers.values()):
+        return {}
+    influences: dict[tuple[str, int], dict[str, NDArray[np.float64]]] = {}
+    for (model, number), one in answers.items():
+        influences[model, number] = {}
+        for name, own in one.ranking_influences().items():
+            of_all = np.zeros(units)
+            of_all[places[number]] = own
+            influences[model, number][name] = of_all
+    return influences

@@ -25,6 +25,10 @@ weighted by V / S and C. With few seeds that is careful: 1 to 5 % of null studie
 where Satterthwaite's degrees of freedom let 8 % through, for a chance agreement of two seeds makes V look small. The
 p-value inverts the same interval: it is below 5 % exactly when the 95 % interval excludes 0.
 
+**Without draws.** Where the bootstrap would rank too much (stress tests; the hours of patients), the variance over all
+draws comes from influence functions (`liquidbench.evaluation.influence`): the same estimate to first order, with the
+same degrees of freedom, and a symmetric interval.
+
 **Overlapping splits.** Nadeau and Bengio (2003) replace 1/S by 1/S + n_test/n_train. Their correlation between splits,
 n_test / (n_test + n_train), is what shared test examples cause when nothing else varies; the covariance above measures
 it instead of assuming it, and gives the same in that case. Where the seeds' own randomness dominates, their interval

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from liquidbench.evaluation.influence import auroc_influence, average_precision_influence
+
 Draws = dict[str, NDArray[np.float64]]
 
 
@@ -54,7 +56,7 @@ class ClassAnswers:
         ones = np.ones(len(self.correct))
         return np.stack([_per_unit(v, self.units, self.count) for v in (self.correct, ones)])
 
-    def figures(self, totals: NDArray, weights: NDArray) -> Draws:
+    def figures(self, totals: NDArray, weights: NDArray | None) -> Draws:
         """Metrics of every draw, from weighted totals (2, draws)."""
         return {"accuracy": _ratio(totals[0], totals[1])}
 
@@ -108,21 +110,40 @@ class BinaryAnswers:
         shape = (3 * len(levels), self.count)
         return sparse.coo_array(entries, shape=shape).tocsr(), len(levels)
 
-    def figures(self, totals: NDArray, weights: NDArray) -> Draws:
+    @property
+    def has_several_rows(self) -> bool:
+        """Whether some unit has several rows: a patient's hours."""
+        return len(self.targets) > self.count
+
+    def figures(self, totals: NDArray, weights: NDArray | None) -> Draws:
         """Metrics of every draw, from weighted totals (4, draws) and weights (units, draws).
 
-        `false_positives` is a count: scaled to as many rows as there are, since draws may differ in size.
+        Without weights there is no `auroc` and no `average_precision`. `false_positives` is a count: scaled to as many
+        rows as there are, since draws may differ in size.
         """
         tp, fp, fn, rows = np.asarray(totals, dtype=np.float64)
-        auroc, average_precision = self._areas(weights, tp + fn, rows - tp - fn)
-        return {
+        figures = {
             "accuracy": _ratio(rows - fp - fn, rows),
             "precision": _ratio(tp, tp + fp),
             "recall": _ratio(tp, tp + fn),
             "f1": _ratio(2 * tp, 2 * tp + fp + fn),
             "false_positives": _ratio(fp * len(self.targets), rows),
-            "auroc": auroc,
-            "average_precision": average_precision,
+        }
+        if weights is not None:
+            areas = self._areas(weights, tp + fn, rows - tp - fn)
+            figures |= dict(zip(("auroc", "average_precision"), areas))
+        return figures
+
+    def ranking_influences(self) -> dict[str, NDArray[np.float64]]:
+        """How much each unit moves the ranking metrics (`liquidbench.evaluation.influence`), summed over its rows.
+
+        Returns:
+            `auroc` and `average_precision` to (units,) float64; NaN where the metric does not exist.
+        """
+        of_rows = {"auroc": auroc_influence, "average_precision": average_precision_influence}
+        return {
+            name: _per_unit(influence(self.targets, self.scores)[1], self.units, self.count)
+            for name, influence in of_rows.items()
         }
 
     def _areas(
@@ -176,7 +197,7 @@ class LineAnswers:
         rows.append(np.ones(self.edits.shape[1]))
         return np.stack([_per_unit(row, self.units, self.count) for row in rows])
 
-    def figures(self, totals: NDArray, weights: NDArray) -> Draws:
+    def figures(self, totals: NDArray, weights: NDArray | None) -> Draws:
         """Metrics of every draw, from weighted totals (7, draws)."""
         lines = totals[6]
         return {
@@ -190,12 +211,15 @@ class LineAnswers:
 Answers = ClassAnswers | BinaryAnswers | LineAnswers
 
 
-def figures_of_draws(answers: Sequence[Answers], weights: NDArray) -> list[Draws]:
+def figures_of_draws(
+    answers: Sequence[Answers], weights: NDArray, rankings: bool = True
+) -> list[Draws]:
     """Every metric of several models on the same units, for every draw.
 
     Args:
         answers: one per model; all with the same units.
         weights: (units, draws) not negative; float32 holds bootstrap counts exactly.
+        rankings: with the metrics that rank the rows, which take nearly all of the time.
 
     Returns:
         Per model, metric name to (draws,) float64; NaN where a figure does not exist.
@@ -206,7 +230,8 @@ def figures_of_draws(answers: Sequence[Answers], weights: NDArray) -> list[Draws
     whole = np.array_equal(totals, np.rint(totals))
     totals = totals.astype(weights.dtype) @ weights if whole else totals @ weights.astype(float)
     parts = np.split(totals, np.cumsum(rows)[:-1])
-    return [one.figures(part, weights) for one, part in zip(answers, parts)]
+    ranked_by = weights if rankings else None
+    return [one.figures(part, ranked_by) for one, part in zip(answers, parts)]
 
 
 def figures_of(answers: Answers) -> dict[str, float]:

@@ -71,7 +71,7 @@ class Quantity:
     def shown(self, value: float, sign: bool = False) -> str:
         """The figure as a reader meets it; with its sign if it is a difference."""
         count = self.summary == "parameters" or self.parts[-1].endswith(("positives", "flops"))
-        count = count or self.parts[-1].startswith("false_alarms")
+        count = count or self.parts[-1].startswith(("false_alarms_at", "false_alarms_allowed"))
         if count or abs(value) >= 1000:
             text = f"{value:+,.1f}" if sign else f"{value:,.1f}"
             return text.removesuffix(".0")

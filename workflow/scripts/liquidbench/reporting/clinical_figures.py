@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from liquidbench.evaluation.utility import EARLIEST
 from liquidbench.reporting import style
 from liquidbench.reporting.printed import PrintedTable
 from liquidbench.reporting.result_figures import about_runs, any_synthetic
@@ -43,7 +44,7 @@ def alarms_figure(
         _frame_calibration(upper, hourly)
         _mark_papers_points(lower, printed, "none" if hourly else "black")
         lower.set(title=f"Told {LEVELS[hourly]}", ylim=(0, 1.02), xlim=(0, 1))
-        found = "stays found before the onset" if hourly else "stays found"
+        found = "stays found in time" if hourly else "stays found"
         lower.set(xlabel=f"recall ({found})", ylabel="precision")
         lower.grid(alpha=0.3)
     handles = [
@@ -111,11 +112,13 @@ def _what_to_see(levels: list[bool], printed: PrintedTable | None) -> str:
             " Black: the three operating points of the paper's Table II. A model whose line runs above a point has "
             "more right alarms at the same recall: points at different recalls do not rank models."
         )
-    if True in levels and False in levels:
+    if True in levels:
         text += (
-            " By the stay the model has read the hours after the onset and knows the length of the record; by the "
-            "hour only alarms before the onset count as found."
+            f" By the hour a stay is found by an alarm in the {-EARLIEST} hours before the onset; a stay with an "
+            "earlier one, or with any and no sepsis, is a false alarm."
         )
+    if True in levels and False in levels:
+        text += " By the stay the model has read the hours after the onset and knows the length of the record."
         if printed:
-            text += " The paper's points belong to the former, and are hollow beside the latter."
+            text += " The paper's points belong to the latter, and are hollow beside the former."
     return text

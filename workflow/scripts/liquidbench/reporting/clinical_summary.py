@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from liquidbench.errors import InputError
-from liquidbench.evaluation import clinical
+from liquidbench.evaluation import alarms, clinical
 from liquidbench.evaluation.metrics import Figures
 from liquidbench.reporting.runs import REMAKE, RUN_COLUMNS, Run
 
@@ -41,14 +41,15 @@ def clinical_rows(run: Run, folder: Path) -> dict[str, Rows]:
     probabilities = table["probability"].to_numpy()
     figures: Figures = {"threshold": run.metrics["test"]["threshold"]}
     figures |= clinical.probability_figures(targets, probabilities)
-    septic, scores = targets, probabilities
+    judged, scores = targets, probabilities
     if level == "hour":
         offsets = np.append(np.flatnonzero(table["hour"].to_numpy() == 0), len(table))
-        alarms = table["prediction"].to_numpy().astype(bool)
-        figures |= clinical.alarm_figures(targets, alarms, offsets)
-        figures |= clinical.leak_figures(targets, offsets)
-        septic, scores = clinical.stay_scores(targets, probabilities, offsets)
-    figures |= clinical.matched_figures(septic, scores)
+        raised = table["prediction"].to_numpy().astype(bool)
+        figures |= alarms.alarm_figures(targets, raised, offsets)
+        figures |= alarms.alarm_figures_at_recalls(targets, probabilities, offsets)
+        figures |= alarms.leak_figures(targets, offsets)
+        judged, scores = alarms.stay_scores(targets, probabilities, offsets)
+    figures |= clinical.matched_figures(judged, scores)
     front = {**run.key.as_columns(), "level": level}
     mark = {"synthetic": run.metrics["synthetic"]}
     return {
@@ -59,7 +60,7 @@ def clinical_rows(run: Run, folder: Path) -> dict[str, Rows]:
             {**front, **row, **mark} for row in clinical.calibration(targets, probabilities)
         ],
         "operating_points": [
-            {**front, **row, **mark} for row in clinical.operating_points(septic, scores)
+            {**front, **row, **mark} for row in clinical.operating_points(judged, scores)
         ],
     }
 

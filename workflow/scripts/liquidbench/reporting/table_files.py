@@ -6,7 +6,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from liquidbench.files import write_text
-from liquidbench.reporting.clinical_tables import clinical_table
+from liquidbench.reporting.clinical_tables import alarms_table, clinical_table
 from liquidbench.reporting.cost_table import costs_table
 from liquidbench.reporting.difference_table import differences_table
 from liquidbench.reporting.handwriting import handwriting_table
@@ -37,6 +37,7 @@ FURTHER: dict[str, Callable[[Study], Table]] = {
     "stress_area": stress_area_table,
     "stress_differences": stress_differences_table,
     "clinical": clinical_table,
+    "alarms": alarms_table,
     "handwriting": handwriting_table,
     "costs": costs_table,
 }
