@@ -105,7 +105,7 @@ def linear_difference(
 ) -> Estimate:
     """A paired difference over seeds of a figure with known influences.
 
-    The variance and Student's interval are those of `liquidbench.evaluation.statistics`; what the bootstrap estimates
+    The variance and the interval are those of `liquidbench.evaluation.statistics`; what the bootstrap estimates
     there by drawing examples stands here in closed form.
 
     Args:
@@ -119,11 +119,8 @@ def linear_difference(
     gaps = np.asarray(gaps, dtype=np.float64)
     if len(gaps) < 2:
         return Estimate(float(gaps[0]) if len(gaps) else np.nan)
-    variance, degrees = combined_variance(
-        float(gaps.var(ddof=1)),
-        len(gaps),
-        *influence_variances(influences),
-        units=influences.shape[1],
+    of_mean, of_each = influence_variances(influences)
+    parts = variance_parts(
+        float(gaps.var(ddof=1)), len(gaps), of_mean, of_each, units=influences.shape[1]
     )
-    parts = variance_parts(float(gaps.var(ddof=1)), seeds, of_mean, of_each, units)
     return cochran_estimate(float(gaps.mean()), parts, confidence)
