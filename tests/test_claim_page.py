@@ -76,6 +76,9 @@ def test_the_page_begins_with_counts_that_add_up_and_the_data():
     (by_runs, on_paper) = re.search(
         r"\((\d+) by our runs, (\d+) on paper alone\)", told[2]
     ).groups()
+    (printed, read) = re.search(
+        r"\((\d+) by arithmetic .*?, (\d+) by our reading", told[2]
+    ).groups()
     plain = re.sub(r" \(.*?\)", "", told[2])
     counts = {name: int(number) for number, name in re.findall(r"(\d+) ([a-z ]+)", plain)}
     papers = [one for one in found if not one.claim.extension]
@@ -83,6 +86,8 @@ def test_the_page_begins_with_counts_that_add_up_and_the_data():
     assert counts == {**dict.fromkeys(ORDER, 0), **Counter(one.verdict for one in papers)}
     assert int(by_runs) + int(on_paper) == counts["reproduced"]
     assert (int(by_runs), int(on_paper)) == (1, 3)
+    assert int(printed) + int(read) == counts["inconsistent in the paper itself"]
+    assert int(read) > 10
     assert set(SECTIONS) == set(ORDER)
     assert "- N-MNIST: download; protocol released; cfc and lstm; 3 seeds" in page.split("##")[0]
     assert "SYNTHETIC" not in page

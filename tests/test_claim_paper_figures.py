@@ -1,6 +1,8 @@
 """The paper's own figures judged as if they were ours: what falls must fall by the printed values already."""
 
+import numpy as np
 import pandas as pd
+import pytest
 
 from claim_helpers import CLAIMS, OFFICIAL, PAPER, Summaries
 from liquidbench.reporting.claim_verdicts import CONTRADICTED, INCONSISTENT, NOT_REPRODUCED
@@ -11,7 +13,7 @@ ALL = read_claims(CLAIMS, PAPER)
 JITTER = (-2, -1, 0, 1, 2)
 
 
-def seeds(value, by=1e-4):
+def seeds(value, by):
     """A figure for five seeds, almost the same."""
     return [value + by * step for step in JITTER]
 
@@ -19,17 +21,18 @@ def seeds(value, by=1e-4):
 def papers_own_study():
     """Tables I to III as five runs each, of the paper's data and models."""
     frames = {n: pd.read_csv(PAPER / f"table_{n}.csv", keep_default_na=False) for n in (1, 2, 3)}
+    spread = np.random.default_rng(0)
     runs: dict[tuple, dict[str, list[float]]] = {}
     for number, frame in frames.items():
-        for position, row in enumerate(frame.itertuples()):
+        for row in frame.itertuples():
             if row.figure.endswith("/loss"):
                 continue
             protocol = {1: "released", 2: "paper", 3: "stress"}[number]
-            # Models that differ from seed to seed, so that their differences do.
-            by, value, name = 1e-4 * (1 + position), row.value, row.figure
+            # Figures of unlike spread, so that their differences and what a curve loses vary with the seed, too.
+            by, value, name = spread.uniform(1e-5, 1e-4), row.value, row.figure
             if number == 2:
                 name = f"test/{name}"
-                by = 0.02 * (1 + position) if row.figure == "false_positives" else by
+                by *= 1e3 if row.figure == "false_positives" else 1
             elif number == 3:
                 name, value = f"stress/{name}%", value / 100
             model = row.models.split()[0]
@@ -60,6 +63,14 @@ def test_the_papers_own_figures_fall_nowhere_that_its_printed_values_do_not():
             fell.add(one.claim.id)
     assert fell == set(FAILED_BY_THE_PAPER)
     assert tested > 40
+
+
+def test_robustness_falls_by_what_is_kept_of_quickdraw_alone():
+    """Of what is lost, Table III has the LNN just below the LSTM: 33.20 and 33.29 points."""
+    (one,) = [one for one in judge(ALL, papers_own_study()) if one.claim.id == "robustness"]
+    verdicts = [outcome.verdict for outcome in one.outcomes[1:]]
+    assert verdicts == ["reproduced", "reproduced", "contradicted", "reproduced"]
+    assert one.outcomes[-1].interval.value == pytest.approx((33.2879 - 33.1964) / 100, abs=1e-5)
 
 
 def test_a_study_like_the_paper_meets_its_figures():

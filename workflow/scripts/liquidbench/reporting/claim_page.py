@@ -18,6 +18,8 @@ from liquidbench.reporting.claim_verdicts import (
     NOT_REPRODUCED,
     NOT_TESTABLE,
     ORDER,
+    PRINTED,
+    READING,
     REPRODUCED,
     Outcome,
 )
@@ -161,11 +163,15 @@ def _section(title: str, meaning: str, some: Sequence[Judged]) -> str:
 
 def _counts(judged: Sequence[Judged]) -> str:
     counts = Counter(one.verdict for one in judged)
-    told = [f"{counts[verdict]} {verdict}" for verdict in SECTIONS]
-    if counts[REPRODUCED]:
-        on_paper = sum(one.on_paper_alone for one in judged)
-        by_runs = counts[REPRODUCED] - on_paper
-        told[list(SECTIONS).index(REPRODUCED)] += f" ({by_runs} by our runs, {on_paper} {ON_PAPER})"
+    on_paper = sum(one.on_paper_alone for one in judged)
+    read = sum(one.verdict == INCONSISTENT and READING in one.evidence for one in judged)
+    parts = {
+        REPRODUCED: f" ({counts[REPRODUCED] - on_paper} by our runs, {on_paper} {ON_PAPER})",
+        INCONSISTENT: f" ({counts[INCONSISTENT] - read} by {PRINTED}, {read} by {READING})",
+    }
+    told = [
+        f"{counts[name]} {name}{parts.get(name, '') if counts[name] else ''}" for name in SECTIONS
+    ]
     text = f"**{len(judged)} claims of the paper: {', '.join(told)}.**\n"
     qualified = Counter(
         one.verdict + qualifier(one) for one in judged if qualifier(one) and not one.on_paper_alone
