@@ -174,6 +174,13 @@ def test_the_published_code_is_asked_for_every_row_of_table_v(tmp_path, dataset,
         assert claims.tables["released"].find(figure, dataset) is not None, figure
 
 
+def test_without_published_code_no_setting_is_borne_out(tmp_path):
+    rule = {"kind": "published_settings", "settles": True}
+    one = judged(tmp_path, Summaries().study(), rule, dataset="physionet")
+    assert one.verdict == "not testable here"
+    assert "published code" in one.outcomes[0].reason
+
+
 # A share with the counts behind it.
 
 

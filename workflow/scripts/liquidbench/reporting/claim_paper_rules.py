@@ -148,6 +148,8 @@ class PublishedSettings:
         if other:
             reason = f"printed against published code: {'; '.join(other)}"
             return by_argument(INCONSISTENT, reason, READING)
+        if not same:
+            return not_testable("missing: published code of this data set")
         verdict = REPRODUCED if self.settles else None
         return by_argument(
             verdict, f"the published code has all of them: {', '.join(same)}", READING
