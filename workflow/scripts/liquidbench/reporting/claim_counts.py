@@ -6,6 +6,10 @@ from dataclasses import dataclass, replace
 
 from liquidbench.reporting.claim_values import Range
 
+# A printed precision that may be 1 bounds no number of hits, and a recall that may be 0 none of septic patients. More
+# than these, twice as many as the data set has, are not looked for.
+_MOST = 4_000
+
 
 @dataclass(frozen=True)
 class Row:
@@ -21,10 +25,18 @@ class Row:
         return replace(self, accuracy=Range(0.0, 1.0, self.accuracy.shown))
 
     def true_positives(self) -> range:
-        """Whole numbers of hits that give the precision with these false positives."""
-        ends = (end / (1 - end) for end in (self.precision.low, self.precision.high))
-        low, high = (self.false_positives.shown * odds for odds in ends)
-        return _whole(low, high)
+        """Whole numbers of hits that give the precision with these false positives; without alarms there is none."""
+        alarms, ends = self.false_positives.shown, (self.precision.low, self.precision.high)
+        if alarms == 0:
+            return range(1, _MOST + 1) if ends[1] >= 1 else range(0)
+        low, high = (alarms * end / (1 - end) if end < 1 else _MOST for end in ends)
+        return _whole(max(low, 0), min(high, _MOST))
+
+    def hits(self, positives: int) -> range:
+        """Those of them that are the recall of so many septic patients."""
+        possible = self.true_positives()
+        own = _whole(self.recall.low * positives, min(self.recall.high * positives, positives))
+        return range(max(own.start, possible.start), min(own.stop, possible.stop))
 
 
 @dataclass(frozen=True)
@@ -44,25 +56,16 @@ def _whole(low: float, high: float) -> range:
 def possible_splits(rows: Sequence[Row]) -> list[Split]:
     """All (patients, positives) for which every row has a whole number of hits that gives its printed figures."""
     found = []
-    positives_of_rows = []
-    for row in rows:
-        hits = row.true_positives()
-        positives = {
-            count for hit in hits for count in _whole(hit / row.recall.high, hit / row.recall.low)
-        }
-        positives_of_rows.append(positives)
-    for positives in sorted(set.intersection(*positives_of_rows)):
-        sizes = None
+    for positives in range(1, _MOST + 1):
+        hits = [row.hits(positives) for row in rows]
+        if not all(hits):
+            continue
+        sizes: set[int] | None = None
         fits = []
-        for row in rows:
-            hits = [
-                hit
-                for hit in row.true_positives()
-                if row.recall.low - 1e-12 <= hit / positives <= row.recall.high + 1e-12
-            ]
-            errors = [row.false_positives.shown + positives - hit for hit in hits]
-            own = set().union(*(_sizes(count, row.accuracy, positives) for count in errors))
-            sizes = own if sizes is None else sizes & own
+        for row, own in zip(rows, hits, strict=True):
+            errors = [row.false_positives.shown + positives - hit for hit in own]
+            possible = set().union(*(_sizes(count, row.accuracy, positives) for count in errors))
+            sizes = possible if sizes is None else sizes & possible
             fits.append(errors)
         for patients in sorted(sizes or ()):
             accuracies = tuple(1 - min(errors) / patients for errors in fits)

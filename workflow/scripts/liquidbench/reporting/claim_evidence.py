@@ -1,99 +1,26 @@
 """What a claim is tested with: our figures by name, per seed, with their intervals and what they rest on."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from liquidbench.errors import InputError
 from liquidbench.evaluation.statistics import curve_area
 from liquidbench.reporting.claim_intervals import (
+    CONFIDENCE,
     COUNTED,
     Interval,
     MissingEvidenceError,
     t_interval,
 )
-from liquidbench.reporting.runs import RUN_COLUMNS
+from liquidbench.reporting.claim_quantities import Quantity
+from liquidbench.reporting.differences import NO_FIGURE, ONE_SEED, percent
+from liquidbench.reporting.stress_differences import AREA, LOSS
 from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, select, title_of
-from liquidbench.reporting.summaries import COLUMNS
-
-TEST_METRICS = (
-    *("accuracy", "loss", "cer", "wer", "cer_pooled", "wer_pooled", "precision", "recall", "f1"),
-    *("false_positives", "true_positives", "auroc", "average_precision"),
-)
-STRESS_METRICS = ("accuracy", "auroc", "average_precision", "cer")
-# The same in every run of a model, whatever the seed and the data: no interval is needed.
-_COUNTED_FIGURES = ("parameters", "costs/core_flops_per_step", "costs/flops_per_example")
-_COSTS = COLUMNS["costs"][len(RUN_COLUMNS) :]
-_FORMS = {
-    rf"(test|train|train_running|gap)/({'|'.join(TEST_METRICS)})": "metrics",
-    r"parameters/(total|encoder|core|head)": "parameters",
-    rf"costs/({'|'.join(_COSTS)})": "costs",
-    r"clinical/(patient|hour)/([a-z0-9_.]+)": "clinical",
-    rf"stress/([a-z0-9_-]+)/(area|\d+(?:\.\d+)?%)/({'|'.join(STRESS_METRICS)})": "stress",
-}
 
 # Examples of the official files: (train, test) where they are split, else in all. Fewer are a part of the data.
 OFFICIAL_SIZES = {"nmnist": (60_000, 10_000), "iam": (6_482, 2_915), "physionet": 20_336}
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A figure of ours by name: `test/accuracy`, `gap/accuracy` (train as it went less test), `parameters/core`,
-    `costs/<column>`, `clinical/<level>/<figure>`, `stress/<corruption>/<rate>%/<metric>` or
-    `stress/<corruption>/area/<metric>` (the mean of the curve over the tested rates)."""
-
-    name: str
-    summary: str
-    parts: tuple[str, ...]
-
-    @property
-    def needs_interval(self) -> bool:
-        """Whether the figure varies with the seed."""
-        return not self.name.startswith(_COUNTED_FIGURES)
-
-    @property
-    def label(self) -> str:
-        """The figure's name as a reader meets it."""
-        if self.summary == "stress":
-            corruption, rate, metric = self.parts
-            metric = metric.replace("_", " ")
-            where = "mean over the rates of" if rate == "area" else f"at {rate} of"
-            return f"{metric}, {where} {corruption}"
-        if self.parts[0] == "gap":
-            return f"{self.parts[1]}, training − test"
-        if self.summary == "parameters":
-            return f"{self.parts[0]} parameters"
-        return " ".join(self.parts).replace("_", " ")
-
-    def shown(self, value: float, sign: bool = False) -> str:
-        """The figure as a reader meets it; with its sign if it is a difference."""
-        count = self.summary == "parameters" or self.parts[-1].endswith(("positives", "flops"))
-        count = count or self.parts[-1].startswith(("false_alarms_at", "false_alarms_allowed"))
-        if count or abs(value) >= 1000:
-            text = f"{value:+,.1f}" if sign else f"{value:,.1f}"
-            return text.removesuffix(".0")
-        digits = 4 if self.summary in ("metrics", "stress") else 3
-        if self.summary == "costs" and abs(value) < 0.1:
-            return f"{value:+.3g}" if sign else f"{value:.3g}"
-        return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-
-
-def quantity(name: str, place: str) -> Quantity:
-    """A figure of ours by its name.
-
-    Raises:
-        InputError: there is no such figure.
-    """
-    for form, summary in _FORMS.items():
-        match = re.fullmatch(form, name) if isinstance(name, str) else None
-        if match:
-            return Quantity(name, summary, match.groups())
-    raise InputError(
-        place, f"unknown quantity {name!r}", "Use one that docs/claims.md lists, spelled as there"
-    )
 
 
 @dataclass(frozen=True)
@@ -120,6 +47,23 @@ class Basis:
             f"{title_of(self.dataset)}: {self.data}{own}; protocol {self.protocol}{models}; "
             f"{' and '.join(self.models)}; {seeds}; {self.examples} examples"
         )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first model's figure less the second's, paired by seed.
+
+    Attributes:
+        interval: of the mean over the seeds.
+        means: of either model, over the same seeds, so that they differ by the interval's value.
+        seeds: how many these are.
+        p_holm: Holm's corrected p-value; None where there is none.
+    """
+
+    interval: Interval
+    means: tuple[float, float]
+    seeds: int
+    p_holm: float | None = None
 
 
 class Evidence:
@@ -216,14 +160,16 @@ class Evidence:
         curves: dict[int, dict[float, float]] = {}
         for (seed, at), value in means.items():
             curves.setdefault(int(seed), {})[round(float(at), 9)] = value
-        if rate != "area":
+        if rate not in (AREA, LOSS):
             at = round(float(rate.removesuffix("%")) / 100, 9)
             return {seed: curve[at] for seed, curve in curves.items() if at in curve}
-        return {
-            seed: float(curve_area(*zip(*sorted(curve.items()))))
-            for seed, curve in curves.items()
-            if len(curve) > 1
+        curves = {seed: curve for seed, curve in curves.items() if len(curve) > 1}
+        areas = {
+            seed: float(curve_area(*zip(*sorted(curve.items())))) for seed, curve in curves.items()
         }
+        if rate == AREA:
+            return areas
+        return {seed: curve[0.0] - areas[seed] for seed, curve in curves.items() if 0.0 in curve}
 
     def clinical_figures(self, group: Group, level: str) -> set[str]:
         """The names of the figures that clinical.csv has for a group."""
@@ -260,58 +206,76 @@ class Evidence:
         sizes = {(int(a), int(b)) if isinstance(official, tuple) else int(a + b) for a, b in pairs}
         return sizes == {official}
 
-    def difference(self, groups: Sequence[Group], wanted: Quantity) -> tuple[Interval, int, str]:
-        """First less second, paired by seed: the difference, the number of seeds, and Holm's p where there is one.
+    def difference(self, groups: Sequence[Group], wanted: Quantity) -> Difference:
+        """First less second, paired by seed.
 
-        The interval is that of differences.csv or stress_differences.csv (over examples and seeds) where they have the
-        comparison, and else Student's t interval over the seeds' differences.
+        Where differences.csv or stress_differences.csv (over examples and seeds) has the comparison, its row is all
+        that is known, also if it has no interval; else Student's t interval over the seeds' differences.
 
         Raises:
-            MissingEvidenceError: one of the two does not have the figure, or they share no seed.
+            MissingEvidenceError: one of the two does not have the figure, they share no seed, or the summaries have
+                intervals of another confidence than claims are judged by.
         """
-        a, b = (self.per_seed(group, wanted) for group in groups)
-        seeds = sorted(a.keys() & b.keys())
+        figures = [self.per_seed(group, wanted) for group in groups]
+        seeds = sorted(figures[0].keys() & figures[1].keys())
+        found = self._compared(groups, wanted)
+        if found is not None:
+            return found
         if not seeds:
-            raise MissingEvidenceError(
-                f"{wanted.name}: {groups[0].model} and {groups[1].model} share no seed"
-            )
-        own = [a[seed] - b[seed] for seed in seeds]
-        if not wanted.needs_interval:
-            return Interval(own[0], own[0], own[0], COUNTED), len(seeds), ""
-        found = self._bootstrapped(groups, wanted)
-        if found is not None and len(seeds) > 1:
-            return found[0], len(seeds), found[1]
-        return t_interval(own), len(seeds), ""
+            raise MissingEvidenceError(_no_seed(groups, wanted))
+        own = [figures[0][seed] - figures[1][seed] for seed in seeds]
+        means = tuple(sum(figure[seed] for seed in seeds) / len(seeds) for figure in figures)
+        counted = Interval(own[0], own[0], own[0], COUNTED)
+        interval = t_interval(own) if wanted.needs_interval else counted
+        return Difference(interval, means, len(seeds))
 
-    def _bootstrapped(
-        self, groups: Sequence[Group], wanted: Quantity
-    ) -> tuple[Interval, str] | None:
+    def _compared(self, groups: Sequence[Group], wanted: Quantity) -> Difference | None:
         """The row of the summary of differences, turned round where it has the models the other way."""
-        rows, how = self._differences_of(wanted)
+        rows, summary, how = self._differences_of(wanted)
         rows = rows[
             (rows["dataset"] == groups[0].dataset) & (rows["protocol"] == groups[0].protocol)
         ]
         for sign, (first, second) in ((1, groups), (-1, groups[::-1])):
             here = rows[(rows["model_a"] == first.model) & (rows["model_b"] == second.model)]
-            here = here[here["low"].notna() & here["high"].notna()]
-            if not here.empty:
-                row = here.iloc[0]
-                low, high = sorted((sign * row["low"], sign * row["high"]))
-                value = float(sign * row["difference"])
-                source = f"{row['interval']}, {how}"
-                holm = f"Holm's p = {row['p_holm']:.3g}" if row["p_holm"] == row["p_holm"] else ""
-                return Interval(value, float(low), float(high), source), holm
+            if here.empty:
+                continue
+            row = here.iloc[0]
+            value, confidence = float(sign * row["difference"]), row["interval"]
+            means = (float(row["value_a"]), float(row["value_b"]))[::sign]
+            if confidence == NO_FIGURE:
+                raise MissingEvidenceError(f"{_no_seed(groups, wanted)} in {summary}")
+            if confidence == ONE_SEED:
+                # Further seeds that metrics.csv has met other test examples: they are no pairs.
+                return Difference(Interval(value, None, None, ONE_SEED), means, 1)
+            if confidence != percent(CONFIDENCE):
+                raise MissingEvidenceError(
+                    f"{summary} has intervals of {confidence}, claims are judged at {percent(CONFIDENCE)}: "
+                    f"set statistics.confidence to {CONFIDENCE}"
+                )
+            ends = sorted((float(sign * row["low"]), float(sign * row["high"])))
+            if any(math.isnan(end) for end in ends):
+                interval = Interval(value, None, None, f"none in {summary}")
+            else:
+                interval = Interval(value, *ends, f"{confidence}, {how}")
+            p_holm = None if math.isnan(row["p_holm"]) else float(row["p_holm"])
+            return Difference(interval, means, int(row["seeds"]), p_holm)
         return None
 
-    def _differences_of(self, wanted: Quantity) -> tuple[pd.DataFrame, str]:
-        """The rows about a figure in the summaries of differences, maybe none, and how their intervals were had."""
+    def _differences_of(self, wanted: Quantity) -> tuple[pd.DataFrame, str, str]:
+        """The rows about a figure in a summary of differences, maybe none; its name; how its intervals were had."""
         if wanted.summary == "stress":
             corruption, rate, metric = wanted.parts
-            figure = rate if rate == "area" else f"{float(rate.removesuffix('%')) / 100:g}"
+            named = rate in (AREA, LOSS)
+            figure = rate if named else f"{float(rate.removesuffix('%')) / 100:g}"
             frame = self.study.frames["stress_differences"]
             own = (frame["corruption"] == corruption) & (frame["figure"] == figure)
-            return frame[own & (frame["metric"] == metric)], "paired, over examples and seeds"
+            rows = frame[own & (frame["metric"] == metric)]
+            return rows, "stress_differences.csv", "paired, over examples and seeds"
         frame = self.study.frames["differences"]
         tested = wanted.summary == "metrics" and wanted.parts[0] == "test"
-        metric = wanted.parts[-1] if tested else None
-        return frame[frame["metric"] == metric], "paired bootstrap over examples and seeds"
+        rows = frame[frame["metric"] == (wanted.parts[-1] if tested else None)]
+        return rows, "differences.csv", "paired bootstrap over examples and seeds"
+
+
+def _no_seed(groups: Sequence[Group], wanted: Quantity) -> str:
+    return f"{wanted.name}: {groups[0].model} and {groups[1].model} share no seed"

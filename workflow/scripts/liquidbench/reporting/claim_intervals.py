@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from liquidbench.evaluation.statistics import student_estimate
+from liquidbench.reporting.differences import ONE_SEED, percent
 
+# Claims are judged at this confidence, whatever the study's intervals have.
+CONFIDENCE = 0.95
 # The source of an interval that is one number.
 COUNTED = "counted"
 
@@ -33,14 +36,16 @@ def t_interval(values: Sequence[float], one_more: bool = False) -> Interval:
     """Mean with Student's t interval (95 %) for it; or, with `one_more`, for the figure of one further run."""
     mean = float(np.mean(values))
     if len(values) < 2:
-        return Interval(mean, None, None, "one seed")
+        return Interval(mean, None, None, ONE_SEED)
     deviation = float(np.std(values, ddof=1))
     # Rounding apart; seeds that agree to the last digit tell nothing of how much they may differ.
     if deviation <= 1e-12 * max(1.0, abs(mean)):
         return Interval(mean, None, None, "all seeds alike")
     spread = deviation * math.sqrt(1 / len(values) + (1 if one_more else 0))
-    found = student_estimate(mean, spread, len(values) - 1)
-    source = "95 %, Student's t" + (", for one further run" if one_more else " over seeds")
+    found = student_estimate(mean, spread, len(values) - 1, CONFIDENCE)
+    source = f"{percent(CONFIDENCE)}, Student's t" + (
+        ", for one further run" if one_more else " over seeds"
+    )
     return Interval(mean, found.low, found.high, source)
 
 

@@ -12,20 +12,36 @@ from tabulate import tabulate
 from liquidbench.files import write_text
 from liquidbench.reporting.claim_evidence import Basis
 from liquidbench.reporting.claim_intervals import COUNTED
-from liquidbench.reporting.claim_verdicts import NOT_TESTABLE, ORDER, Outcome
+from liquidbench.reporting.claim_verdicts import (
+    CONTRADICTED,
+    INCONSISTENT,
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    ORDER,
+    PRINTED,
+    READING,
+    REPRODUCED,
+    Outcome,
+)
 from liquidbench.reporting.claims import Judged
 from liquidbench.reporting.study import Study, synthetic_warning
 
 # What fell comes first, what cannot be told comes last.
 SECTIONS = {
-    "contradicted": "Our figures say the opposite",
-    "inconsistent in the paper itself": (
-        "The paper's own numbers, or its text and its published code, exclude one another"
+    CONTRADICTED: "Our runs say the opposite",
+    INCONSISTENT: (
+        "The paper's own numbers, or its text and its published code as we read them, exclude one another; no run of "
+        "ours decides here"
     ),
-    "not reproduced": "Our figures do not show it",
-    "reproduced": "Our figures show it",
+    NOT_REPRODUCED: "Our runs do not show it",
+    REPRODUCED: "Our runs show it",
     NOT_TESTABLE: "What is missing stands beside each",
 }
+ON_PAPER = "on paper alone"
+_ON_PAPER_MEANING = (
+    "No run was needed: arithmetic on the printed values, or the text and the published code as we read them, bear "
+    "the claim out"
+)
 COLUMNS = (
     *(
         "id",
@@ -33,11 +49,13 @@ COLUMNS = (
         "claim",
         "place",
         "printed",
+        "extension",
         "verdict",
         "would_be_if_data_were_real",
         "measured_verdict",
     ),
-    *("rule", "kind", "rule_verdict", "ours", "value", "low", "high", "interval", "reason"),
+    *("rule", "kind", "rule_verdict", "evidence", "ours", "value", "low", "high", "interval"),
+    *("p_holm", "reason"),
     *("dataset", "protocol", "models", "seeds", "examples", "data", "papers_data"),
     *("papers_models", "synthetic"),
 )
@@ -56,15 +74,20 @@ def _would(one: Judged) -> str:
 
 
 def qualifier(one: Judged) -> str:
-    """What a measured verdict rests on that is not the paper's; empty if all is, or nothing was measured."""
+    """What qualifies a verdict: no run, figures on what is not the paper's, no room for many comparisons; or empty."""
     if one.verdict == NOT_TESTABLE:
         return ""
+    if one.on_paper_alone:
+        return f" {ON_PAPER}"
     decided = [o for o in one.outcomes if o.verdict == one.verdict and o.basis is not None]
     # Counts are the same on any data.
     measured = [o.basis for o in decided if o.interval is None or o.interval.source != COUNTED]
     others = ["data"] if any(not basis.papers_data for basis in measured) else []
     others += ["models or training"] if any(not o.basis.papers_models for o in decided) else []
-    return f", on {' and '.join(others)} other than the paper's" if others else ""
+    text = f", on {' and '.join(others)} other than the paper's" if others else ""
+    if any(o.fails_correction for o in decided):
+        text += ", but Holm's p is above 0.05"
+    return text
 
 
 def as_csv(judged: Sequence[Judged]) -> str:
@@ -84,13 +107,16 @@ def _csv_line(one: Judged, number: int, kind: str, outcome: Outcome) -> dict[str
     claim, basis, interval = one.claim, outcome.basis, outcome.interval
     line: dict[str, object] = {
         **{name: getattr(claim, name) for name in ("id", "topic", "claim", "place", "printed")},
+        "extension": claim.extension,
         "verdict": one.verdict,
         "would_be_if_data_were_real": one.would_be,
         "measured_verdict": one.measured.verdict if one.measured else "",
         "rule": number,
         "kind": kind,
         "rule_verdict": outcome.verdict or "met",
+        "evidence": outcome.evidence,
         "ours": outcome.ours,
+        "p_holm": outcome.p_holm,
         "reason": outcome.reason,
     }
     if interval is not None:
@@ -104,15 +130,23 @@ def _csv_line(one: Judged, number: int, kind: str, outcome: Outcome) -> dict[str
 
 
 def as_markdown(study: Study, judged: Sequence[Judged]) -> str:
-    """The page: how many of which verdict and on which data, the main claims, then all by verdict."""
+    """The page: how many of which verdict and on which data, the main claims, then all by verdict.
+
+    What is no sentence of the paper comes last, and is counted nowhere.
+    """
     name = f": {study.layout.study}" if study.layout.study else ""
-    parts = [f"# The paper's claims{name}\n", synthetic_warning(study), _counts(judged)]
-    parts += [_data(judged), _main(judged)]
+    papers = [one for one in judged if not one.claim.extension]
+    parts = [f"# The paper's claims{name}\n", synthetic_warning(study), _counts(papers)]
+    parts += [_data(judged), _main(papers)]
     for verdict, meaning in SECTIONS.items():
-        some = [one for one in judged if one.verdict == verdict]
-        if some:
-            title = verdict[0].upper() + verdict[1:]
-            parts.append(f"## {title} ({len(some)})\n\n{meaning}.\n\n{_table(some)}\n")
+        some = [one for one in papers if one.verdict == verdict and not one.on_paper_alone]
+        parts.append(_section(verdict, meaning, some))
+        if verdict == REPRODUCED:
+            some = [one for one in papers if one.on_paper_alone]
+            parts.append(_section(f"{verdict} {ON_PAPER}", _ON_PAPER_MEANING, some))
+    own = [one for one in judged if one.claim.extension]
+    meaning = "No sentence of the paper says so, and the counts above leave them out"
+    parts.append(_section("questions of this project's own", meaning, own))
     parts.append(
         "Every verdict is computed; docs/claims.md says how. `claims.csv` has every rule of every claim, with "
         "unrounded numbers.\n"
@@ -120,11 +154,28 @@ def as_markdown(study: Study, judged: Sequence[Judged]) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def _section(title: str, meaning: str, some: Sequence[Judged]) -> str:
+    if not some:
+        return ""
+    heading = title[0].upper() + title[1:]
+    return f"## {heading} ({len(some)})\n\n{meaning}.\n\n{_table(some)}\n"
+
+
 def _counts(judged: Sequence[Judged]) -> str:
     counts = Counter(one.verdict for one in judged)
-    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in SECTIONS)
-    text = f"**{len(judged)} claims: {told}.**\n"
-    qualified = Counter(one.verdict + qualifier(one) for one in judged if qualifier(one))
+    on_paper = sum(one.on_paper_alone for one in judged)
+    read = sum(one.verdict == INCONSISTENT and READING in one.evidence for one in judged)
+    parts = {
+        REPRODUCED: f" ({counts[REPRODUCED] - on_paper} by our runs, {on_paper} {ON_PAPER})",
+        INCONSISTENT: f" ({counts[INCONSISTENT] - read} by {PRINTED}, {read} by {READING})",
+    }
+    told = [
+        f"{counts[name]} {name}{parts.get(name, '') if counts[name] else ''}" for name in SECTIONS
+    ]
+    text = f"**{len(judged)} claims of the paper: {', '.join(told)}.**\n"
+    qualified = Counter(
+        one.verdict + qualifier(one) for one in judged if qualifier(one) and not one.on_paper_alone
+    )
     if qualified:
         listed = "; ".join(f"{number} {label}" for label, number in sorted(qualified.items()))
         text += f"\nOf these: {listed}.\n"
@@ -177,8 +228,10 @@ def _table(judged: Sequence[Judged]) -> str:
         ours = _joined([outcome.ours for outcome in one.outcomes]) or "–"
         reasons = _joined([outcome.reason for outcome in one.outcomes])
         bases = _joined([basis.label for basis in _bases([one])])
-        lines.append([*first, ours, verdict_label(one), reasons, bases or "–"])
-    headings = ["Topic", "Claim", "Place", "Printed", "Ours [95 % interval]", "Verdict", "Why"]
+        decided = " and ".join(one.evidence) or "–"
+        lines.append([*first, ours, verdict_label(one), decided, reasons, bases or "–"])
+    headings = ["Topic", "Claim", "Place", "Printed", "Ours [95 % interval]", "Verdict"]
+    headings += ["Decided by", "Why"]
     return _pipe(lines, [*headings, "Rests on"])
 
 

@@ -1,17 +1,13 @@
-"""The kinds of rules by which a claim is judged.
+"""Rules that measured figures decide.
 
-A rule is a class whose fields are its keys in `claims.yaml`, with a `judge` that gives an `Outcome`. A new kind is one
-class and one line in `RULES`. What each kind asks is told in docs/claims.md.
+What a rule is, and where a new one is added, is told in claim_rule_kinds.py.
 """
 
-import statistics
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from liquidbench.errors import InputError
-from liquidbench.reporting.claim_counts import Row, possible_splits
-from liquidbench.reporting.claim_evidence import Quantity, quantity
+from liquidbench.reporting.claim_evidence import Difference
 from liquidbench.reporting.claim_intervals import (
     COUNTED,
     Interval,
@@ -19,10 +15,10 @@ from liquidbench.reporting.claim_intervals import (
     ratio_interval,
     t_interval,
 )
-from liquidbench.reporting.claim_values import calculate, check, readable
+from liquidbench.reporting.claim_quantities import Quantity, quantity
+from liquidbench.reporting.claim_values import Range, calculate, readable
 from liquidbench.reporting.claim_verdicts import (
     CONTRADICTED,
-    INCONSISTENT,
     NOT_REPRODUCED,
     REPRODUCED,
     Context,
@@ -36,6 +32,9 @@ from liquidbench.reporting.study import Group, select
 
 # A matched recall is looked for among those that clinical.csv has, this far away at most.
 NEAREST_RECALL = 0.05
+# The widest half of a range that still says something of a printed share, if the rule does not say another.
+USUAL_PRECISION = 0.02
+_OTHER_MODELS = "counted for other models than the paper's"
 
 
 def _with_ends(wanted: Quantity, interval: Interval, sign: bool = True) -> str:
@@ -46,75 +45,98 @@ def _with_ends(wanted: Quantity, interval: Interval, sign: bool = True) -> str:
     return f"{text} [{wanted.shown(interval.low, sign)}, {wanted.shown(interval.high, sign)}]"
 
 
-def _means(context: Context, groups: Sequence[Group], wanted: Quantity) -> str:
-    """The mean over seeds of each model."""
-    parts = []
-    for group in groups:
-        mean = statistics.fmean(context.evidence.per_seed(group, wanted).values())
-        parts.append(f"{group.model} {wanted.shown(mean)}")
-    return ", ".join(parts)
+def _means(groups: Sequence[Group], means: Sequence[float], wanted: Quantity) -> str:
+    """The mean of each model."""
+    pairs = zip(groups, means, strict=True)
+    return ", ".join(f"{group.model} {wanted.shown(mean)}" for group, mean in pairs)
 
 
 @dataclass(frozen=True)
 class Greater:
-    """The figure of the first model exceeds that of the second: the interval of their difference decides."""
+    """The first model's figure exceeds the second's less `margin`: the interval of their difference decides."""
 
     dataset: str
     quantity: Quantity
     of: tuple[str, ...]
+    margin: float = 0.0
 
-    models = (2, 2)
+    models: ClassVar = (2, 2)
 
     def judge(self, context: Context) -> Outcome:
         groups = context.evidence.groups(self.dataset, self.of, self.quantity)
-        return _judge_difference(context, groups, self.quantity)
+        return _judge_difference(context, groups, self.quantity, least=-self.margin)
 
 
 def _judge_difference(
-    context: Context, groups: Sequence[Group], wanted: Quantity, note: str = ""
+    context: Context, groups: Sequence[Group], wanted: Quantity, note: str = "", least: float = 0.0
 ) -> Outcome:
-    interval, seeds, holm = context.evidence.difference(groups, wanted)
-    basis = context.evidence.basis(groups, seeds)
-    ours = f"{wanted.label}: {_means(context, groups, wanted)}, difference "
+    """Whether the first less the second is above `least`."""
+    found = context.evidence.difference(groups, wanted)
+    interval = found.interval
+    basis = context.evidence.basis(groups, found.seeds)
+    ours = f"{wanted.label}: {_means(groups, found.means, wanted)}, difference "
     ours += _with_ends(wanted, interval)
     if interval.low is None or interval.high is None:
         return no_interval(ours, basis, interval)
-    if interval.low > 0:
-        verdict, says = REPRODUCED, "excludes 0 as the claim has it"
-    elif interval.high < 0:
-        verdict, says = CONTRADICTED, "excludes 0 the other way"
+    if not wanted.needs_interval and not basis.papers_models and not basis.synthetic:
+        return not_testable(_OTHER_MODELS, ours, basis)
+    limit = "0" if least == 0 else wanted.shown(least, sign=True)
+    if interval.low > least:
+        verdict, says = REPRODUCED, f"excludes {limit} as the claim has it"
+    elif interval.high < least:
+        verdict, says = CONTRADICTED, f"excludes {limit} the other way"
     elif not wanted.needs_interval:
         verdict, says = CONTRADICTED, "is none: the two are equal"
     else:
-        verdict, says = NOT_REPRODUCED, "includes 0"
+        verdict, says = NOT_REPRODUCED, f"includes {limit}"
     what = "the interval" if wanted.needs_interval else "the difference"
     reason = f"{what} of {groups[0].model} − {groups[1].model} {says} ({interval.source})"
-    return settled(verdict, ours, "; ".join(filter(None, (reason, holm, note))), basis, interval)
+    p_holm = found.p_holm if least == 0 else None
+    outcome = settled(verdict, ours, reason, basis, interval, p_holm)
+    return _told(outcome, note)
+
+
+def _told(outcome: Outcome, note: str) -> Outcome:
+    """The outcome with Holm's p and a note among its reasons."""
+    parts = [outcome.reason]
+    if outcome.p_holm is not None:
+        corrected = f"Holm's p = {outcome.p_holm:.3g}"
+        if outcome.fails_correction:
+            corrected += (
+                ", ABOVE 0.05: corrected for the study's other comparisons, it does not exclude 0"
+            )
+        parts.append(corrected)
+    return replace(outcome, reason="; ".join([*parts, *([note] if note else [])]))
 
 
 @dataclass(frozen=True)
 class PrintedValue:
-    """The printed value lies where one further run of ours would fall with 95 %, or within a tolerance of our mean."""
+    """The printed value lies where one further run of ours would fall with 95 %.
+
+    A range too wide to tell says nothing: of a figure, wider than `precision` on either side; of a difference, wider
+    than half the printed one. And a difference of ours must itself be told apart from 0.
+    """
 
     dataset: str
     quantity: Quantity
     of: tuple[str, ...]
     printed: str
-    tolerance: float = 0.0
+    precision: float | None = None
 
-    models = (1, 2)
+    models: ClassVar = (1, 2)
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """The printed value that it takes."""
+        return (self.printed,)
 
     def judge(self, context: Context) -> Outcome:
         groups = context.evidence.groups(self.dataset, self.of, self.quantity)
-        figures = [context.evidence.per_seed(group, self.quantity) for group in groups]
-        seeds = sorted(set.intersection(*(set(figure) for figure in figures)))
-        if not seeds:
-            raise MissingEvidenceError(f"{self.quantity.name}: the models share no seed")
-        first, second = figures[0], figures[1] if len(figures) > 1 else {}
-        interval = t_interval([first[s] - second.get(s, 0.0) for s in seeds], one_more=True)
-        basis = context.evidence.basis(groups, len(seeds))
+        found = context.evidence.difference(groups, self.quantity) if len(groups) > 1 else None
+        interval, seeds = self._one_further_run(context, groups, found)
+        basis = context.evidence.basis(groups, seeds)
         names = " − ".join(group.model for group in groups)
-        shown = _with_ends(self.quantity, interval, sign=len(groups) > 1)
+        shown = _with_ends(self.quantity, interval, sign=found is not None)
         ours = f"{self.quantity.label}: {names} {shown}"
         if not basis.synthetic and not (basis.papers_data and basis.papers_models):
             return not_testable(
@@ -125,12 +147,89 @@ class PrintedValue:
         if interval.low is None or interval.high is None:
             return no_interval(ours, basis, interval)
         target = calculate(self.printed, context.values, context.place)
-        inside = target.low <= interval.high and interval.low <= target.high
-        near = max(target.low - interval.value, interval.value - target.high, 0) <= self.tolerance
-        printed = self.quantity.shown(target.shown, sign=len(groups) > 1)
-        verdict = REPRODUCED if inside or near else NOT_REPRODUCED
-        says = "inside" if inside else "within the tolerance of" if near else "outside"
-        reason = f"the printed {printed} is {says} the range of one further run"
+        printed = f"the printed {self.quantity.shown(target.shown, sign=found is not None)}"
+        if target.low > interval.high or interval.low > target.high:
+            reason = f"{printed} is outside the range of one further run"
+            return settled(NOT_REPRODUCED, ours, reason, basis, interval)
+        inside = f"{printed} is inside the range of one further run"
+        widest = self._widest(target, found)
+        half = (interval.high - interval.low) / 2
+        if half > widest:
+            reason = (
+                f"too few seeds to tell: {inside}, but that is ±{self.quantity.shown(half)}, and beyond "
+                f"±{self.quantity.shown(widest)} it would hold almost any value"
+            )
+            return not_testable(reason, ours, basis)
+        if found is None:
+            return settled(REPRODUCED, ours, inside, basis, interval)
+        return self._told_apart(found, target, Outcome(None, None, ours, inside, basis, interval))
+
+    def _one_further_run(
+        self, context: Context, groups: Sequence[Group], found: Difference | None
+    ) -> tuple[Interval, int]:
+        """Where one further run would fall, or one further pair of runs; and the number of seeds."""
+        figures = [context.evidence.per_seed(group, self.quantity) for group in groups]
+        seeds = sorted(set.intersection(*(set(figure) for figure in figures)))
+        if found is not None and found.seeds == 1:
+            return found.interval, 1
+        if found is not None and found.seeds != len(seeds):
+            raise MissingEvidenceError(
+                f"{self.quantity.name}: only {found.seeds} of {len(seeds)} seeds of both models met the same test "
+                "examples, and which is not told"
+            )
+        own = [figures[0][s] - (figures[1][s] if len(figures) > 1 else 0.0) for s in seeds]
+        return t_interval(own, one_more=True), len(seeds)
+
+    def _widest(self, target: Range, found: Difference | None) -> float:
+        """The widest half of a range that still tells."""
+        if found is not None:
+            return abs(target.shown) / 2
+        return USUAL_PRECISION if self.precision is None else self.precision
+
+    def _told_apart(self, found: Difference, target: Range, met: Outcome) -> Outcome:
+        """The verdict on a printed difference that lies in our range: ours has to exclude 0 on the printed side."""
+        low, high = found.interval.low, found.interval.high
+        if low is None or high is None:
+            return no_interval(met.ours, met.basis, found.interval)
+        if (low if target.shown > 0 else -high) > 0:
+            outcome = settled(
+                REPRODUCED, met.ours, met.reason, met.basis, met.interval, found.p_holm
+            )
+            return _told(outcome, "")
+        ends = _with_ends(self.quantity, found.interval)
+        reason = (
+            f"{met.reason}, but our mean difference {ends} is not told apart from 0 on that side"
+        )
+        return settled(NOT_REPRODUCED, met.ours, reason, met.basis, met.interval)
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """The model's figure is at least `limit`: the interval of its mean decides."""
+
+    dataset: str
+    quantity: Quantity
+    of: tuple[str, ...]
+    limit: float
+
+    models: ClassVar = (1, 1)
+
+    def judge(self, context: Context) -> Outcome:
+        groups = context.evidence.groups(self.dataset, self.of, self.quantity)
+        figures = context.evidence.per_seed(groups[0], self.quantity)
+        interval = t_interval(list(figures.values()))
+        basis = context.evidence.basis(groups, len(figures))
+        shown = _with_ends(self.quantity, interval, sign=False)
+        ours = f"{self.quantity.label}: {groups[0].model} {shown}"
+        if interval.low is None or interval.high is None:
+            return no_interval(ours, basis, interval)
+        if interval.low >= self.limit:
+            verdict, says = REPRODUCED, "at least"
+        elif interval.high < self.limit:
+            verdict, says = CONTRADICTED, "below"
+        else:
+            verdict, says = NOT_REPRODUCED, "not told apart from"
+        reason = f"the mean is {says} {readable(self.limit)} ({interval.source})"
         return settled(verdict, ours, reason, basis, interval)
 
 
@@ -141,33 +240,34 @@ class RatioAtMost:
     dataset: str
     quantity: Quantity
     of: tuple[str, ...]
-    limit: str | float
+    limit: float
 
-    models = (2, 2)
+    models: ClassVar = (2, 2)
 
     def judge(self, context: Context) -> Outcome:
         groups = context.evidence.groups(self.dataset, self.of, self.quantity)
         a, b = (context.evidence.per_seed(group, self.quantity) for group in groups)
         interval = ratio_interval(a, b)
-        basis = context.evidence.basis(groups, len(a.keys() & b.keys()))
-        limit = calculate(str(self.limit), context.values, context.place).shown
-        ours = f"{self.quantity.label}: {_means(context, groups, self.quantity)}, ratio "
+        seeds = sorted(a.keys() & b.keys())
+        basis = context.evidence.basis(groups, len(seeds))
+        means = [sum(figure[seed] for seed in seeds) / len(seeds) for figure in (a, b)]
+        ours = f"{self.quantity.label}: {_means(groups, means, self.quantity)}, ratio "
         ours += readable(interval.value)
         if not self.quantity.needs_interval:
             if not basis.papers_models and not basis.synthetic:
-                return not_testable("counted for other models than the paper's", ours, basis)
+                return not_testable(_OTHER_MODELS, ours, basis)
             interval = Interval(interval.value, interval.value, interval.value, COUNTED)
         if interval.low is None or interval.high is None:
             return no_interval(ours, basis, interval)
         if interval.low < interval.high:
             ours += f" [{readable(interval.low)}, {readable(interval.high)}]"
-        if interval.high <= limit:
+        if interval.high <= self.limit:
             verdict, says = REPRODUCED, "at most"
-        elif interval.low > limit:
+        elif interval.low > self.limit:
             verdict, says = CONTRADICTED, "above"
         else:
             verdict, says = NOT_REPRODUCED, "not told apart from"
-        reason = f"the ratio is {says} the limit {readable(limit)} ({interval.source})"
+        reason = f"the ratio is {says} the limit {readable(self.limit)} ({interval.source})"
         return settled(verdict, ours, reason, basis, interval)
 
 
@@ -180,7 +280,12 @@ class FalseAlarmsAtMatchedRecall:
     recall: str
     level: str = "patient"
 
-    models = (2, 2)
+    models: ClassVar = (2, 2)
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """The printed value that it takes."""
+        return (self.recall,)
 
     def judge(self, context: Context) -> Outcome:
         wanted = calculate(self.recall, context.values, context.place).shown
@@ -203,68 +308,22 @@ class FalseAlarmsAtMatchedRecall:
 
 
 @dataclass(frozen=True)
-class Consistency:
-    """Comparisons that the printed values must pass. `settles`: they are the whole test, and passing reproduces."""
-
-    holds: tuple[str, ...]
-    settles: bool = False
-
-    def judge(self, context: Context) -> Outcome:
-        checks = [check(text, context.values, context.place) for text in self.holds]
-        failed = [one.shown for one in checks if not one.holds]
-        if failed:
-            return Outcome(INCONSISTENT, INCONSISTENT, "", "; ".join(failed))
-        verdict = REPRODUCED if self.settles else None
-        return Outcome(verdict, verdict, "", "; ".join(one.shown for one in checks))
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Whole patients of one test split must give every row's precision, recall, accuracy and false positives."""
-
-    rows: tuple[str, ...]
-    doubted: str
-
-    def judge(self, context: Context) -> Outcome:
-        names = ("precision", "recall", "accuracy", "false_positives")
-        rows = {
-            name: Row(
-                *(calculate(f"{name}_{figure}", context.values, context.place) for figure in names)
-            )
-            for name in self.rows
-        }
-        if possible_splits(list(rows.values())):
-            reason = "one test split of whole patients can give all rows"
-            return Outcome(None, None, "", reason)
-        doubted = rows[self.doubted]
-        kept = [row for name, row in rows.items() if name != self.doubted]
-        without = possible_splits([*kept, doubted.without_accuracy()])
-        reason = "no whole numbers of patients give all printed figures on one test split"
-        if without:
-            patients = [split.patients for split in without]
-            best = [split.accuracies[-1] for split in without]
-            reason += (
-                f"; without the accuracy {readable(doubted.accuracy.shown)} in doubt, "
-                f"{min(patients):,} to {max(patients):,} patients do, and the row's own counts then give "
-                f"{min(best):.4f} to {max(best):.4f}"
-            )
-        return Outcome(INCONSISTENT, INCONSISTENT, "", reason)
-
-
-@dataclass(frozen=True)
 class Setting:
-    """Our runs were made with the settings that the paper's Table V prints for the data set."""
+    """Our runs were made with the settings that the paper's Table V prints for the data set.
+
+    If they were not, no figure of ours counts in the claim: the rule vetoes the others.
+    """
 
     dataset: str
     of: tuple[str, ...]
 
-    models = (1, 9)
+    models: ClassVar = (1, 9)
 
     def judge(self, context: Context) -> Outcome:
         probe = quantity("test/loss", context.place)
         groups = context.evidence.groups(self.dataset, self.of, probe)
         basis = context.evidence.basis(groups, min(len(group.finished) for group in groups))
-        table, others = context.tables[5], []
+        table, others = context.tables["5"], []
         for group in groups:
             key = (group.dataset, group.protocol, group.model)
             settings = select(context.evidence.study.frames["settings"], *key)
@@ -277,85 +336,3 @@ class Setting:
             reason = f"ran otherwise than printed: {', '.join(dict.fromkeys(others))}"
             return not_testable(reason, "", basis)
         return Outcome(None, None, "", "ran with the printed settings", basis)
-
-
-@dataclass(frozen=True)
-class Untestable:
-    """Nothing that a run of the workflow can have tests it; `missing` says what would have to be there."""
-
-    missing: str
-
-    def judge(self, context: Context) -> Outcome:
-        return not_testable(f"missing: {self.missing}")
-
-
-RULES: dict[str, type] = {
-    "greater": Greater,
-    "value": PrintedValue,
-    "ratio_at_most": RatioAtMost,
-    "false_alarms_at_matched_recall": FalseAlarmsAtMatchedRecall,
-    "consistency": Consistency,
-    "counts": Counts,
-    "setting": Setting,
-    "untestable": Untestable,
-}
-_TEXTS = ("dataset", "printed", "recall", "level", "doubted", "missing")
-
-
-def build_rule(spec: Any, dataset: str, roles: dict[str, Any], place: str) -> Any:
-    """One rule of a claim, checked.
-
-    Args:
-        spec: its YAML: `kind` and the kind's keys.
-        dataset: the claim's data set, for rules that name none.
-        roles: data set to role to models, for rules that name roles.
-        place: the file, the claim and the rule, for messages.
-
-    Raises:
-        InputError: an unknown kind, a key that is missing or unknown, a role, quantity or text that is none.
-    """
-    if not isinstance(spec, dict) or spec.get("kind") not in RULES:
-        kind = spec.get("kind") if isinstance(spec, dict) else spec
-        raise InputError(f"{place}, key kind", f"unknown {kind!r}", f"Use {', '.join(RULES)}")
-    kind = RULES[spec["kind"]]
-    known = {field.name: field for field in fields(kind)}
-    given = {name: value for name, value in spec.items() if name != "kind"}
-    if "dataset" in known:
-        given.setdefault("dataset", dataset)
-    for name in given:
-        if name not in known:
-            raise InputError(f"{place}, key {name}", "unknown key", f"Use {', '.join(known)}")
-    for name, field in known.items():
-        if name not in given and field.default is MISSING:
-            raise InputError(f"{place}, key {name}", "missing", f"A rule {spec['kind']} needs it")
-    for name in _TEXTS:
-        if name in given and (not isinstance(given[name], str) or not given[name].strip()):
-            raise InputError(f"{place}, key {name}", f"{given[name]!r} is no text", "Write one")
-    if "dataset" in known and given["dataset"] not in roles:
-        found = f"unknown data set {given['dataset']!r}"
-        raise InputError(f"{place}, key dataset", found, f"Use {', '.join(roles)}")
-    if "quantity" in given:
-        given["quantity"] = quantity(given["quantity"], f"{place}, key quantity")
-    for name in ("holds", "rows", "of"):
-        if name in given:
-            given[name] = _texts(given[name], f"{place}, key {name}")
-    if "of" in given:
-        least, most = kind.models
-        if not least <= len(given["of"]) <= most:
-            found = f"{len(given['of'])} roles, expected {least} to {most}"
-            raise InputError(f"{place}, key of", found, "Name the models that are compared")
-        for role in given["of"]:
-            if role not in roles[given["dataset"]]:
-                raise InputError(
-                    f"{place}, key of",
-                    f"unknown role {role!r}",
-                    f"Use {', '.join(roles[given['dataset']])}, or add it to `roles`",
-                )
-    return kind(**given)
-
-
-def _texts(value: Any, place: str) -> tuple[str, ...]:
-    items = value if isinstance(value, list) else [value]
-    if not items or not all(isinstance(item, str) and item for item in items):
-        raise InputError(place, f"found {value!r}", "Write a text or a list of texts")
-    return tuple(items)

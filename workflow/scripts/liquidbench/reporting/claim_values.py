@@ -34,13 +34,19 @@ class Range:
 class Value:
     """A value of the paper, or of its published code and logs: as printed, as a range, and where it stands.
 
-    `range` is None for a text. `rate` is the share of lost steps that a column "30%" names, else None.
+    Attributes:
+        range: None for a text.
+        rate: the share of lost steps that a column "30%" names, else None.
+        domain: for a text that can be compared, the name of the closed list of words that it is one of.
+        read: whether a person read it in text or code, and it is not simply printed.
     """
 
     text: str
     range: Range | None
     source: str
     rate: float | None = None
+    domain: str = ""
+    read: bool = False
 
 
 Series = tuple[Value, ...]
@@ -96,6 +102,14 @@ def _area(series: Series) -> Range:
     return Range(mean("low"), mean("high"), mean("shown"))
 
 
+def _loss(series: Series) -> Range:
+    """What a curve loses on average: its value at rate 0 less the mean."""
+    if series[0].rate != 0:
+        raise ValueError("the series does not begin at rate 0")
+    first, mean = series[0].range, _area(series)
+    return Range(first.low - mean.high, first.high - mean.low, first.shown - mean.shown)
+
+
 _OPERATORS: dict[type, Callable[[Range, Range], Range]] = {
     ast.Add: lambda a, b: Range(a.low + b.low, a.high + b.high, a.shown + b.shown),
     ast.Sub: lambda a, b: Range(a.low - b.high, a.high - b.low, a.shown - b.shown),
@@ -107,7 +121,9 @@ _FUNCTIONS: dict[str, Callable[..., Range]] = {
     "min": lambda *ranges: _each(min, *ranges),
     "max": lambda *ranges: _each(max, *ranges),
     "area": _area,
+    "loss": _loss,
 }
+_OF_SERIES = ("area", "loss")
 # Whether some number of each range passes. Ranges that only touch pass `<=` and `==`.
 _POSSIBLE: dict[type, Callable[[Range, Range], bool]] = {
     ast.Lt: lambda a, b: a.low < b.high,
@@ -124,10 +140,11 @@ Values = Mapping[str, Value | Series]
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of one check: whether it can hold, and its arithmetic."""
+    """The outcome of one check: whether it can hold, its arithmetic, and whether a value was read and not printed."""
 
     holds: bool
     shown: str
+    read: bool = False
 
 
 def _parsed(text: str, place: str) -> ast.expr:
@@ -138,8 +155,8 @@ def _parsed(text: str, place: str) -> ast.expr:
 
 
 _LANGUAGE = (
-    "Write names of the claim's `values`, numbers, + - * /, abs(), min(), max(), area() of a series, and for a "
-    "check one of < <= > >= == != between two such"
+    "Write names of the claim's `values`, numbers, + - * /, abs(), min(), max(), area() and loss() of a series, and "
+    "for a check one of < <= > >= == != between two such, or == or != between two words of one domain"
 )
 
 
@@ -164,7 +181,8 @@ def check(text: str, values: Values, place: str) -> Check:
     """Whether a comparison such as ``lnn < lstm`` can hold for numbers that round to the printed ones.
 
     Raises:
-        InputError: as `calculate`; or it is no comparison of two sides.
+        InputError: as `calculate`; it is no comparison of two sides; or it compares a word with a number, or with a
+            word of another domain, which could never be equal.
     """
     tree = _parsed(text, place)
     if not isinstance(tree, ast.Compare) or len(tree.ops) != 1:
@@ -175,15 +193,40 @@ def check(text: str, values: Values, place: str) -> Check:
         raise InputError(place, f"{text!r} compares what cannot be compared", _LANGUAGE)
     if isinstance(left, Range) and isinstance(right, Range):
         holds = _POSSIBLE[kind](left, right)
-    elif kind in (ast.Eq, ast.NotEq):
-        # A text ("No") is no number.
-        holds = (left == right) is (kind is ast.Eq)
     else:
-        raise InputError(place, f"{text!r} compares a text", _LANGUAGE)
+        _check_words(left, right, kind, f"{place}, {text!r}")
+        holds = (left.text == right.text) is (kind is ast.Eq)
     shown = " against ".join(
-        f"“{side}”" if isinstance(side, str) else readable(side.shown) for side in (left, right)
+        readable(side.shown) if isinstance(side, Range) else f"“{side.text}”"
+        for side in (left, right)
     )
-    return Check(holds, f"`{text}` {'holds' if holds else 'does not hold'}: {shown}")
+    values_read = any(
+        isinstance(values[name], Value) and values[name].read for name in names_in(text, place)
+    )
+    return Check(holds, f"`{text}` {'holds' if holds else 'does not hold'}: {shown}", values_read)
+
+
+def _check_words(left: Range | Value, right: Range | Value, kind: type, place: str) -> None:
+    """That both sides are words of one domain: else the outcome would lie in how they are written."""
+    sides = (left, right)
+    if not all(isinstance(side, Value) for side in sides):
+        word = next(side for side in sides if isinstance(side, Value))
+        raise InputError(place, f"compares the word {word.text!r} with a number", _LANGUAGE)
+    if kind not in (ast.Eq, ast.NotEq):
+        raise InputError(place, "orders words", "Compare words by == or !=")
+    if not left.domain or left.domain != right.domain:
+        found = " and ".join(f"{side.text!r} of domain {side.domain or 'none'!r}" for side in sides)
+        raise InputError(place, f"compares {found}", "Compare words of one domain")
+
+
+def names_in(text: str, place: str) -> set[str]:
+    """The names of values that an expression or comparison uses.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    nodes = [node for node in ast.walk(_parsed(text, place)) if isinstance(node, ast.Name)]
+    return {node.id for node in nodes} - set(_FUNCTIONS)
 
 
 def readable(number: float) -> str:
@@ -193,7 +236,7 @@ def readable(number: float) -> str:
     return f"{number:.4g}"
 
 
-def _walk(node: ast.expr, values: Values, place: str, text: str) -> Range | str | Series:
+def _walk(node: ast.expr, values: Values, place: str, text: str) -> Range | Value | Series:
     match node:
         case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
             return Range.exact(float(number))
@@ -203,7 +246,7 @@ def _walk(node: ast.expr, values: Values, place: str, text: str) -> Range | str 
             value = values[name]
             if isinstance(value, tuple):
                 return value
-            return value.text if value.range is None else value.range
+            return value if value.range is None else value.range
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             inner = _number(_walk(operand, values, place, text), place, text)
             return Range(-inner.high, -inner.low, -inner.shown)
@@ -217,18 +260,21 @@ def _walk(node: ast.expr, values: Values, place: str, text: str) -> Range | str 
                 raise InputError(place, f"{text!r} divides by what may be 0", _LANGUAGE) from None
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:
             results = [_walk(argument, values, place, text) for argument in arguments]
-            series = name == "area"
+            series = name in _OF_SERIES
             if series != all(isinstance(result, tuple) for result in results) or (
-                len(results) != 1 if name in ("abs", "area") else not results
+                len(results) != 1 if name in ("abs", *_OF_SERIES) else not results
             ):
                 raise InputError(place, f"{text!r} gives {name}() what it cannot take", _LANGUAGE)
             if not series:
                 results = [_number(result, place, text) for result in results]
-            return _FUNCTIONS[name](*results)
+            try:
+                return _FUNCTIONS[name](*results)
+            except ValueError as error:
+                raise InputError(place, f"{text!r}: {error}", _LANGUAGE) from None
     raise InputError(place, f"{ast.unparse(node)!r} in {text!r} is not allowed", _LANGUAGE)
 
 
-def _number(result: Range | str | Series, place: str, text: str) -> Range:
+def _number(result: Range | Value | Series, place: str, text: str) -> Range:
     if not isinstance(result, Range):
         raise InputError(place, f"{text!r} calculates with what is not a number", _LANGUAGE)
     return result

@@ -8,36 +8,48 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
 from liquidbench.errors import InputError
 from liquidbench.reporting.claim_evidence import Evidence
+from liquidbench.reporting.claim_facts import PrintedValues
 from liquidbench.reporting.claim_intervals import MissingEvidenceError
-from liquidbench.reporting.claim_rules import (
-    Consistency,
-    Counts,
-    PrintedValue,
-    RatioAtMost,
-    build_rule,
+from liquidbench.reporting.claim_rule_kinds import build_rule
+from liquidbench.reporting.claim_rules import Setting
+from liquidbench.reporting.claim_values import Series, Value, calculate, check, names_in
+from liquidbench.reporting.claim_verdicts import (
+    NOT_TESTABLE,
+    REPRODUCED,
+    RUNS,
+    Context,
+    Outcome,
+    combined,
+    not_testable,
+    vetoed,
 )
-from liquidbench.reporting.claim_values import Range, Series, Value, calculate, check, printed_range
-from liquidbench.reporting.claim_verdicts import Context, Outcome, combined, not_testable
 from liquidbench.reporting.printed import COLUMNS, PrintedTable, read_printed
 from liquidbench.reporting.runs import read_table
-from liquidbench.reporting.stated_counts import count
 from liquidbench.reporting.study import Study
 
-TABLES = ("1", "2", "3", "5", "6", "text", "released")
-_TOP = ("roles", "architectures", "claims")
+_TOP = ("roles", "domains", "architectures", "claims")
 _REQUIRED = ("id", "claim", "place", "topic", "rules")
-_OPTIONAL = ("main", "dataset", "values")
+_OPTIONAL = ("main", "extension", "dataset", "values", "shown")
 _REMEDY = "See docs/claims.md"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A checkable sentence of the paper, in our own words, with what it prints and the rules that test it."""
+    """A checkable sentence of the paper, in our own words, with what it prints and the rules that test it.
+
+    Attributes:
+        id, claim, place, topic: as in the file.
+        rules: in its order.
+        values: printed values, for the rules to calculate with.
+        shown: printed values that no rule uses.
+        main: whether it stands in the short table.
+        extension: whether no sentence of the paper says so: a question of this project's own beside them.
+        where: the file and the claim, for messages.
+    """
 
     id: str
     claim: str
@@ -45,14 +57,16 @@ class Claim:
     topic: str
     rules: tuple[Any, ...]
     values: Mapping[str, Value | Series]
+    shown: Mapping[str, Value | Series]
     main: bool = False
+    extension: bool = False
     where: str = ""
 
     @property
     def printed(self) -> str:
         """The printed values, as a reader meets them."""
         parts = []
-        for name, value in self.values.items():
+        for name, value in {**self.values, **self.shown}.items():
             shown = value if isinstance(value, tuple) else (value,)
             parts.append(f"{name.replace('_', ' ')} {', '.join(one.text for one in shown)}")
         return "; ".join(parts)
@@ -78,10 +92,22 @@ class Judged:
     @property
     def measured(self) -> "Judged | None":
         """The claim judged by figures of ours alone, without the paper's arithmetic; None if it has no such rule."""
-        arithmetic = (Consistency, Counts)
         pairs = zip(self.claim.rules, self.outcomes, strict=True)
-        own = tuple(outcome for rule, outcome in pairs if not isinstance(rule, arithmetic))
+        own = tuple(outcome for rule, outcome in pairs if not getattr(rule, "on_paper", False))
         return Judged(self.claim, own) if own else None
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """What the verdict was decided by; empty if nothing could decide."""
+        if self.verdict == NOT_TESTABLE:
+            return ()
+        own = [o.evidence for o in self.outcomes if o.verdict == self.verdict]
+        return tuple(dict.fromkeys(own))
+
+    @property
+    def on_paper_alone(self) -> bool:
+        """Whether the claim holds, and no run of ours was needed to say so."""
+        return self.verdict == REPRODUCED and RUNS not in self.evidence
 
 
 @dataclass(frozen=True)
@@ -90,7 +116,7 @@ class Claims:
 
     claims: tuple[Claim, ...]
     roles: Mapping[str, Mapping[str, list[str]]]
-    tables: dict[int, PrintedTable]
+    tables: dict[str, PrintedTable]
 
 
 def read_claims(path: str | Path, paper: str | Path) -> Claims:
@@ -107,7 +133,7 @@ def read_claims(path: str | Path, paper: str | Path) -> Claims:
     content = _read_yaml(Path(path))
     _check_keys(content, _TOP, (), str(path))
     roles = _read_roles(content["roles"], f"{path}, key roles")
-    printed = _PrintedValues(Path(paper), content["architectures"], str(path))
+    printed = PrintedValues(Path(paper), content["architectures"], content["domains"], str(path))
     if not isinstance(content["claims"], list):
         raise InputError(f"{path}, key claims", "expected a list", _REMEDY)
     claims: dict[str, Claim] = {}
@@ -116,7 +142,10 @@ def read_claims(path: str | Path, paper: str | Path) -> Claims:
         if claim.id in claims:
             raise InputError(f"{path}, claim {claim.id}", "there are two", "Give each its own id")
         claims[claim.id] = claim
-    return Claims(tuple(claims.values()), roles, {5: read_printed(paper, 5)})
+    remedy = "Restore it from the project's repository"
+    released = read_table(Path(paper, "released.csv"), COLUMNS, ["value"], remedy)
+    tables = {"5": read_printed(paper, 5), "released": PrintedTable(released)}
+    return Claims(tuple(claims.values()), roles, tables)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -154,57 +183,8 @@ def _read_roles(content: Any, place: str) -> dict[str, dict[str, list[str]]]:
     return content
 
 
-class _PrintedValues:
-    """Printed values by table, row and column; and counts that follow from stated architectures."""
-
-    def __init__(self, paper: Path, architectures: Any, place: str) -> None:
-        remedy = "Restore it from the project's repository"
-        self._frames: dict[str, pd.DataFrame] = {}
-        for name in TABLES:
-            file = paper / (f"table_{name}.csv" if name.isdigit() else f"{name}.csv")
-            self._frames[name] = read_table(file, COLUMNS, ["value"], remedy)
-        if not isinstance(architectures, dict):
-            raise InputError(f"{place}, key architectures", "expected names", _REMEDY)
-        self._counts = {
-            name: (count(layers, f"{place}, architecture {name}"), layers["place"])
-            for name, layers in architectures.items()
-        }
-
-    def find(self, reference: Any, place: str) -> Value | Series:
-        """The value that ``[table, row, column]`` names; a series where the column is a list of rates."""
-        if not isinstance(reference, list) or len(reference) != 3:
-            raise InputError(place, f"found {reference!r}", "Write [table, row, column]")
-        table, row, column = reference
-        if isinstance(column, list):
-            return tuple(self._one(str(table), row, one, place) for one in column)
-        return self._one(str(table), row, column, place)
-
-    def _one(self, table: str, row: str, column: str, place: str) -> Value:
-        if table == "architecture":
-            return self._counted(row, column, place)
-        if table not in self._frames:
-            use = f"Use {', '.join((*TABLES, 'architecture'))}"
-            raise InputError(place, f"unknown table {table!r}", use)
-        frame = self._frames[table]
-        found = frame[(frame["row"] == row) & (frame["column"] == column)]
-        if found.empty:
-            raise InputError(place, f"no {column!r} of {row!r} in {table}", "Correct the reference")
-        cell = found.iloc[0]
-        text, value = cell["printed"], cell["value"]
-        rate = float(column.removesuffix("%")) / 100 if table == "3" else None
-        numbers = None if pd.isna(value) else printed_range(text, float(value))
-        return Value(text, numbers, cell["source"], rate)
-
-    def _counted(self, name: str, part: str, place: str) -> Value:
-        if name not in self._counts or part not in self._counts[name][0]:
-            found = f"no {part!r} of an architecture {name!r}"
-            raise InputError(place, found, "Add it to `architectures`, or correct the reference")
-        counts, source = self._counts[name]
-        return Value(f"{counts[part]:,}", Range.exact(counts[part]), f"counted from {source}")
-
-
 def _read_claim(
-    item: Any, place: str, path: str, roles: dict[str, Any], printed: _PrintedValues
+    item: Any, place: str, path: str, roles: dict[str, Any], printed: PrintedValues
 ) -> Claim:
     if isinstance(item, dict) and isinstance(item.get("id"), str):
         place = f"{path}, claim {item['id']}"
@@ -212,45 +192,61 @@ def _read_claim(
     for name in ("id", "claim", "place", "topic"):
         if not isinstance(item[name], str) or not item[name].strip():
             raise InputError(f"{place}, key {name}", f"{item[name]!r} is no text", "Write one")
-    values = item.get("values", {})
-    if not isinstance(values, dict):
-        raise InputError(f"{place}, key values", "expected names", _REMEDY)
-    values = {
-        name: printed.find(reference, f"{place}, key values.{name}")
-        for name, reference in values.items()
-    }
+    values = _read_values(item, "values", printed, place)
+    shown = _read_values(item, "shown", printed, place)
     if not isinstance(item["rules"], list) or not item["rules"]:
         raise InputError(f"{place}, key rules", "expected a list of rules", _REMEDY)
-    rules = []
+    rules, used = [], set()
     for number, spec in enumerate(item["rules"], start=1):
         where = f"{place}, rule {number}"
         rule = build_rule(spec, item.get("dataset", ""), roles, where)
-        _check_expressions(rule, values, where)
+        used |= _check_expressions(rule, values, where)
         rules.append(rule)
+    for name in values:
+        if name not in used:
+            remedy = "Use it, or move it to `shown`"
+            raise InputError(f"{place}, key values.{name}", "no rule uses it", remedy)
     text = {name: " ".join(item[name].split()) for name in ("id", "claim", "place", "topic")}
     return Claim(
-        **text, rules=tuple(rules), values=values, main=bool(item.get("main")), where=place
+        **text,
+        rules=tuple(rules),
+        values=values,
+        shown=shown,
+        main=bool(item.get("main")),
+        extension=bool(item.get("extension")),
+        where=place,
     )
 
 
-def _check_expressions(rule: Any, values: Mapping[str, Value | Series], place: str) -> None:
-    """Read every expression once, so that a mistake stops here and not in the middle of a study."""
-    match rule:
-        case Consistency(holds=texts):
-            for text in texts:
-                check(text, values, f"{place}, key holds")
-        case PrintedValue(printed=text):
-            calculate(text, values, f"{place}, key printed")
-        case RatioAtMost(limit=limit):
-            calculate(str(limit), values, f"{place}, key limit")
-        case Counts(rows=rows, doubted=doubted):
-            for row in rows:
-                for figure in ("precision", "recall", "accuracy", "false_positives"):
-                    calculate(f"{row}_{figure}", values, f"{place}, key rows")
-            if doubted not in rows:
-                raise InputError(f"{place}, key doubted", f"{doubted!r} is no row", "Name one")
-    if getattr(rule, "recall", None):
-        calculate(rule.recall, values, f"{place}, key recall")
+def _read_values(
+    item: dict[str, Any], key: str, printed: PrintedValues, place: str
+) -> dict[str, Value | Series]:
+    content = item.get(key, {})
+    if not isinstance(content, dict):
+        raise InputError(f"{place}, key {key}", "expected names", _REMEDY)
+    return {
+        name: printed.find(reference, f"{place}, key {key}.{name}")
+        for name, reference in content.items()
+    }
+
+
+def _check_expressions(rule: Any, values: Mapping[str, Value | Series], place: str) -> set[str]:
+    """Read every expression once, so that a mistake stops here and not in the middle of a study.
+
+    Returns:
+        The names of the values that they use.
+    """
+    names = set()
+    for text in getattr(rule, "comparisons", ()):
+        check(text, values, f"{place}, key holds")
+        names |= names_in(text, place)
+    for text in getattr(rule, "expressions", ()):
+        calculate(text, values, place)
+        names |= names_in(text, place)
+    doubted = getattr(rule, "doubted", None)
+    if doubted is not None and doubted not in rule.rows:
+        raise InputError(f"{place}, key doubted", f"{doubted!r} is no row", "Name one")
+    return names
 
 
 def judge(claims: Claims, study: Study) -> list[Judged]:
@@ -266,5 +262,17 @@ def judge(claims: Claims, study: Study) -> list[Judged]:
                 outcomes.append(rule.judge(context))
             except MissingEvidenceError as missing:
                 outcomes.append(not_testable(str(missing)))
-        judged.append(Judged(claim, tuple(outcomes)))
+        judged.append(Judged(claim, _without_vetoed(claim.rules, outcomes)))
     return judged
+
+
+def _without_vetoed(rules: tuple[Any, ...], outcomes: list[Outcome]) -> tuple[Outcome, ...]:
+    """The outcomes; where our settings were others than the claim speaks of, no figure of ours has a verdict."""
+    pairs = list(zip(rules, outcomes, strict=True))
+    barred = any(
+        isinstance(rule, Setting) and outcome.verdict and outcome.basis for rule, outcome in pairs
+    )
+    return tuple(
+        vetoed(outcome) if barred and not isinstance(rule, Setting) else outcome
+        for rule, outcome in pairs
+    )
