@@ -1,6 +1,7 @@
 """The shipped configurations, refusals that name the key, and the runs that a configuration gives."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,10 @@ def refusal(config: dict[str, Any], key: str, value: Any) -> InputError:
     return caught.value
 
 
-@pytest.mark.parametrize("overlays", [(), ("demo",), ("mirror",), ("fair",), ("fair", "demo")])
+@pytest.mark.parametrize(
+    "overlays",
+    [(), ("demo",), ("mirror",), ("fair",), ("fair", "demo"), ("gaps",), ("gaps", "demo")],
+)
 def test_the_shipped_configurations_are_valid(overlays):
     configuration.check(shipped(*overlays), SCHEMA)
 
@@ -242,6 +246,39 @@ def test_a_name_that_refers_to_nothing_is_refused(study, key, value, where, prob
     assert error.where == f"configuration key {where or key}"
     assert problem in error.problem
     assert choices in error.remedy
+
+
+def test_the_protocol_for_gaps_is_the_stress_test_s_but_for_the_padding_in_a_mean(study):
+    gaps, stress = (study["protocols"][name] for name in ("gaps", "stress"))
+    assert gaps["nmnist"] == stress["nmnist"]
+    assert gaps["quickdraw"] == stress["quickdraw"] | {"pooling": "mean"}
+    assert set(gaps) == set(stress)
+
+
+def test_what_gaps_yaml_compares_differs_in_what_the_names_say():
+    config = shipped("gaps")
+    models = config["models"]
+    compared = {*config["stress"]["models"], *config["datasets"]["iam"]["models"]}
+    compared |= {*config["datasets"]["physionet"]["models"]}
+    dropout = {"removed": "removed", "timed": None, "zeroed": "zeroed", "clipped": None}
+    parts = {name: re.split(r"-(?=(?:timed|removed|zeroed|clipped)\b)", name) for name in compared}
+    told = {name: own for name, own in parts.items() if len(own) > 1}
+    assert len(told) >= 20
+    for name, (base, *ways) in told.items():
+        entry = dict(models[name])
+        training = dict(entry.pop("training"))
+        timed = entry.pop("elapsed", "none")
+        expected = {key: value for key, value in models[base].items() if key != "training"}
+        if base == "gru-d":
+            assert (expected.pop("elapsed"), timed) == ("core", "core")
+            assert training.pop("imputation") == models[base]["training"]["imputation"]
+        else:
+            how = "feature" if base.startswith("lstm") else "core"
+            assert timed == (how if "timed" in ways else "none")
+        assert entry == expected, name
+        assert training.pop("gradient_clip") == 1.0
+        lost = dropout[ways[-1]]
+        assert training == ({"step_dropout": {"how": lost, "highest_rate": 0.9}} if lost else {})
 
 
 # The default study with one seed, written out.

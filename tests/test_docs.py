@@ -159,6 +159,33 @@ def test_the_parameter_counts_are_those_of_the_models():
             assert built.parameter_counts()["total"] == int(count.replace(",", "")), run
 
 
+def test_the_parameters_that_do_nothing_in_an_untimed_cfc_are_counted():
+    torch = pytest.importorskip("torch")
+    from liquidbench.models.sequence_model import SequenceModel
+
+    shapes = {"nmnist": (2, 34, 34), "quickdraw": (5,), "iam": (64,), "physionet": (40,)}
+    section = PROTOCOLS.split("| CfC | core parameters |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (\S+), (.*?) \| ([\d,]+) \| ([\d,]+) \((.*?) %\) \|", section, re.M)
+    assert len(rows) == 4
+    checked = 0
+    for title, where, *counts, share in rows:
+        dataset = title.replace("-", "").lower()
+        model = "cfc-256" if dataset == "physionet" else "cfc"
+        nominal, idle = (int(count.replace(",", "")) for count in counts)
+        assert share == f"{100 * idle / nominal:.1f}"
+        for protocol in re.findall(r"`(\w+)`", where):
+            run = configuration.Run(dataset, protocol, model, 0)
+            with torch.device("meta"):
+                architecture = configuration.run_settings(study(), run)["architecture"]
+                core = SequenceModel(architecture, shapes[dataset], 10).core
+            assert sum(parameter.numel() for parameter in core.parameters()) == nominal
+            # What a core that is told the time multiplies with beyond one that is not, and as many biases as units.
+            more = core.flops_per_step(timed=True) - core.flops_per_step(timed=False)
+            assert more // 2 + core.units == idle
+            checked += 1
+    assert checked == 6
+
+
 @pytest.mark.parametrize("text", [README, KEYS], ids=["README", "config/README"])
 def test_the_examples_of_configuration_are_valid(text):
     examples = blocks(text, "yaml")
@@ -230,7 +257,16 @@ def test_the_commands_of_the_readme_plan_what_it_says(tmp_path):
         result = snakemake(project, *arguments, "-n", **variables)
         assert result.returncode == 0, f"{line}\n{result.stdout}"
         planned[tuple(arguments)] = job_counts(result.stdout)
-    assert sorted(jobs.get("train", 0) for jobs in planned.values()) == [0, 1, 13, 13, 15, 65, 300]
+    assert sorted(jobs.get("train", 0) for jobs in planned.values()) == [
+        0,
+        1,
+        13,
+        13,
+        15,
+        65,
+        300,
+        330,
+    ]
     redrawn = {"summary": 1, "tables": 1, "figures": 1, "claims": 1}
     assert planned["tables", "figures", "claims", "--cores", "1"] == redrawn
 

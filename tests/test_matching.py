@@ -187,15 +187,20 @@ def test_a_wired_core_is_matched_from_its_fewest_neurons_on(study):
 
 
 def test_all_matches_that_are_configured_can_be_solved(study):
-    fair = yaml.safe_load((PROJECT / "config/fair.yaml").read_text(encoding="utf-8"))
-    solved = 0
-    for dataset, block in fair["datasets"].items():
-        protocol = study["datasets"][dataset]["protocol"]
-        for model in block["models"]:
-            if "match" in study["models"][model]:
-                matched(study, dataset, protocol, model)
-                solved += 1
-    assert solved > 5
+    named = []
+    for name in ("fair", "gaps"):
+        config = yaml.safe_load((PROJECT / f"config/{name}.yaml").read_text(encoding="utf-8"))
+        for dataset, block in config["datasets"].items():
+            protocol = study["datasets"][dataset]["protocol"]
+            named += [(dataset, protocol, model) for model in block["models"]]
+        if "stress" in config:
+            protocol, models = config["stress"]["protocol"], config["stress"]["models"]
+            stressed = study["protocols"][protocol]
+            named += [(dataset, protocol, model) for dataset in stressed for model in models]
+    to_match = [run for run in named if "match" in study["models"][run[2]]]
+    assert len(to_match) > 15 and any(run[1] == "gaps" for run in to_match)
+    for run in to_match:
+        matched(study, *run)
 
 
 def test_a_match_that_no_width_reaches_names_the_nearest(study):

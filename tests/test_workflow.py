@@ -140,6 +140,24 @@ def test_fair_rivals_are_planned_beside_the_study_s_own_runs(project):
     assert len(runs_planned(result.stdout, "baseline")) == 4 * len(SEEDS)
 
 
+@pytest.mark.parametrize("demo", [False, True])
+def test_models_that_meet_gaps_are_planned_beside_the_study_s_own_runs(project, demo):
+    """The stress test's own are others than the paper's: there the mean leaves the padding out."""
+    overlays = ["config/demo.yaml"] * demo
+    result = snakemake(project, "-n", "--configfile", "config/gaps.yaml", *overlays)
+    assert result.returncode == 0, result.stdout
+    planned, tested = (runs_planned(result.stdout, rule) for rule in ("train", "stress"))
+    configured = ["--configfile", *overlays] if demo else []
+    own = runs_planned(snakemake(project, "-n", *configured).stdout, "train")
+    assert {run for run in own if run[1] != "stress"} < planned
+    stressed = {run[:3] for run in tested if run[0] in ("nmnist", "quickdraw")}
+    assert {run[1] for run in stressed} == {"demo-stress" if demo else "gaps"}
+    for dataset in ("nmnist", "quickdraw", "iam", "physionet"):
+        models = {run[2] for run in tested if run[0] == dataset}
+        assert {"cfc-removed", "cfc-timed-removed", "lstm-timed-removed", "cfc-zeroed"} <= models
+    assert "gru-d-removed" in {run[2] for run in tested if run[0] == "physionet"}
+
+
 def test_seeds_repeat_runs_and_a_data_set_taken_out_takes_its_jobs_along(project):
     path = project / "config/config.yaml"
     config = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ _SHARED = ("errors.py", "files.py")
 _READING_CACHES = ("datasets/cache.py", "datasets/packing.py", "datasets/splits.py")
 _LOSING_STEPS = (
     "datasets/observations.py",
-    *(f"evaluation/{name}.py" for name in ("corruptions", "decoding", "random_streams", "removal")),
+    *(f"evaluation/{name}.py" for name in ("corruptions", "random_streams", "removal")),
 )
 _COMPARING = tuple(
     f"evaluation/{name}.py" for name in ("influence", "paired", "statistics", "weighted_metrics")
@@ -36,9 +36,15 @@ _PARTS = {
             )
         ),
     ),
-    "train": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS, *_JUDGING),
+    "train": (
+        *("allocator.py", *_READING_CACHES, "models", "training", "evaluation/decoding.py"),
+        *(*_LOSING_STEPS, *_JUDGING),
+    ),
     "baseline": (*_READING_CACHES, "models", "training", "evaluation/decoding.py", *_JUDGING),
-    "stress": ("allocator.py", *_READING_CACHES, "models", "training", *_LOSING_STEPS, *_JUDGING),
+    "stress": (
+        *("allocator.py", *_READING_CACHES, "models", "training", "evaluation/decoding.py"),
+        *(*_LOSING_STEPS, *_JUDGING),
+    ),
     "report": (
         "reporting",
         *(f"evaluation/{name}.py" for name in ("alarms", "edits")),

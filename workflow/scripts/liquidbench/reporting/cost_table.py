@@ -65,6 +65,8 @@ def costs_table(study: Study) -> Table:
         *_about_ratios(references),
         "FLOPs: of the forward pass of a test example of the median length, two for each multiply-add with a weight; "
         "activation functions do not count, which flatters the LTC, whose synapses are sigmoids",
+        "core parameters are nominal: of a CfC that is not told the time, the two time maps act as one "
+        "(docs/protocols.md, “Equal sizes”, has the numbers)",
         "times are medians on the machine of the run, and do not compare between machines, nor where several jobs "
         "shared one: the record of runs says which it was",
         *_matches(study, groups),
