@@ -8,6 +8,7 @@ when the first is whole, and only then the older state is deleted: whenever the 
 import hashlib
 import io
 import json
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ class Checkpoint:
 
     Args:
         folder: the run directory.
-        identity: what the run is, in plain values by kind, such as ``{"configuration": ..., "data": ..., "code": ...}``.
-            A checkpoint with another identity is not gone on from.
+        identity: what the run is, in plain values by kind (``{"configuration": ..., "data": ...}``). A checkpoint with
+            another identity is not gone on from.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
@@ -73,7 +74,7 @@ class Checkpoint:
             return ""
         try:
             loaded = self._load()
-        except _NotUsed as refusal:
+        except _NotUsedError as refusal:
             return f"{self.folder / MANIFEST} is not used: {refusal}. Starting at epoch 1"
         try:
             state.load_state_dict(loaded)
@@ -93,15 +94,20 @@ class Checkpoint:
             name, expected, identity = (manifest[key] for key in ("file", "sha256", "identity"))
             others = [key for key in self.identity if identity.get(key) != self.identity[key]]
             if others or identity.keys() != self.identity.keys():
-                raise _NotUsed(f"it belongs to a run with {self._other(identity, others)}")
+                raise _NotUsedError(f"it belongs to a run with {self._other(identity, others)}")
             if not isinstance(name, str) or not _STATE.fullmatch(name):
-                raise _NotUsed(f"it names the file {name!r}")
+                raise _NotUsedError(f"it names the file {name!r}")
             content = (self.folder / name).read_bytes()
         except (AttributeError, InputError, KeyError, OSError, TypeError) as error:
-            raise _NotUsed(f"damaged ({type(error).__name__}: {error})") from None
+            raise _NotUsedError(f"damaged ({type(error).__name__}: {error})") from None
         if hashlib.sha256(content).hexdigest() != expected:
-            raise _NotUsed(f"{name} is damaged, its checksum is another")
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            raise _NotUsedError(f"{name} is damaged, its checksum is another")
+        try:
+            # Plain values and tensors: nothing in the file is run.
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, ValueError) as error:
+            first = str(error).splitlines()[0]
+            raise _NotUsedError(f"{name} holds no state of a training ({first})") from None
 
     def _other(self, identity: dict[str, Any], kinds: list[str]) -> str:
         """Which parts of the identity differ, for a message: "other configuration (training.epochs)"."""
@@ -120,7 +126,7 @@ class Checkpoint:
                     path.unlink(missing_ok=True)
 
 
-class _NotUsed(Exception):
+class _NotUsedError(Exception):
     """Why a checkpoint is not gone on from."""
 
 
