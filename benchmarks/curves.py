@@ -29,6 +29,7 @@ from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training import inputs
 from liquidbench.training.device import make_deterministic
 from liquidbench.training.loop import train
+from liquidbench.training.state import TrainingState
 from liquidbench.training.tasks import task_of
 
 COLUMNS = [
@@ -92,8 +93,9 @@ def curves(
         model.to(dtype)
         if name == "control":
             round_once(model)
-        found, _, _ = train(model, data, task, training, seed, CPU, lambda epoch: None)
-        histories[name] = [epoch.row for epoch in found]
+        state = TrainingState(model, training, task.better, seed, CPU)
+        train(state, data, task, training, lambda _: None)
+        histories[name] = [epoch.row for epoch in state.epochs]
     rows = []
     for of_epoch in zip(*histories.values(), strict=True):
         by_name = dict(zip(histories, of_epoch, strict=True))

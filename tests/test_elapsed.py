@@ -15,6 +15,7 @@ from liquidbench.training import inputs, loop
 from liquidbench.training.batches import make_batch
 from liquidbench.training.inputs import RunData
 from liquidbench.training.run import RunRequest, train_run
+from liquidbench.training.state import TrainingState
 from liquidbench.training.tasks import ClassificationTask
 from test_training import drawings, settings
 from test_training_settings import ATTRIBUTES
@@ -247,7 +248,8 @@ def test_a_model_that_was_trained_with_elapsed_times_needs_the_right_ones(
     task = ClassificationTask(("near", "far"))
     options = {"backbone_units": 16} if core == "cfc" else {}
     model = model_of(core, elapsed, 1, "last", units=16, **options)
-    loop.train(model, data, task, run, 0, CPU, lambda _: None)
+    state = TrainingState(model, run, task.better, 0, CPU)
+    loop.train(state, data, task, run, lambda _: None)
 
     def accuracy(times: np.ndarray) -> float:
         told = replace(data.test, elapsed=times.astype(np.float32))
@@ -265,5 +267,6 @@ def test_a_model_that_is_not_told_the_time_cannot_do_it():
     data = RunData(ATTRIBUTES, pulses(640, 0), pulses(400, 1), inputs.as_stored, None, None)
     model = model_of("cfc", "none", 1, "last")
     task = ClassificationTask(("near", "far"))
-    figures = loop.train(model, data, task, run, 0, CPU, lambda _: None)[2]
+    state = TrainingState(model, run, task.better, 0, CPU)
+    figures = loop.train(state, data, task, run, lambda _: None)[1]
     assert figures["accuracy"] < 0.65

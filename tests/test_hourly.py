@@ -20,6 +20,7 @@ from liquidbench.training.batches import make_batch
 from liquidbench.training.clinical import ClinicalScaling
 from liquidbench.training.loop import evaluate
 from liquidbench.training.run import RunRequest, load_run, train_run
+from liquidbench.training.state import TrainingState
 from liquidbench.training.step_dropout import StepDropout
 from liquidbench.training.tasks import HourlyTask
 
@@ -237,7 +238,9 @@ def test_running_figures_are_over_the_hours_that_were_answered(cache, how):
     torch.manual_seed(0)
     # Nothing is learnt at a rate of 0: the same model can be asked again.
     model = SequenceModel(settings()["architecture"], (40,), 1)
-    ((epoch,), _, _) = loop.train(model, data, task, own, 3, CPU, lambda _: None)
+    state = TrainingState(model, own, task.better, 3, CPU)
+    loop.train(state, data, task, own, lambda _: None)
+    (epoch,) = state.epochs
     dropout = StepDropout(own["step_dropout"], 3, model.encoder)
     order, losses, right = np.random.default_rng(3), [], []
     for batch in loop.training_batches(data, own, order, CPU, dropout):

@@ -18,6 +18,7 @@ from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training import inputs, loop, stress
 from liquidbench.training.inputs import RunData
 from liquidbench.training.run import RunRequest, load_run, train_run
+from liquidbench.training.state import TrainingState
 from liquidbench.training.tasks import BinaryTask, ClassificationTask, Task, TranscriptionTask
 from test_stress import OPTIONS, masks_of
 from test_training import drawings, settings
@@ -62,8 +63,9 @@ def trained(run: dict, data: RunData, task: Task, precision: str):
     training = run["training"] | {"precision": precision}
     torch.manual_seed(0)
     model = SequenceModel(run["architecture"], data.input_shape, task.outputs)
-    epochs, said, figures = loop.train(model, data, task, training, 0, CPU, lambda epoch: None)
-    return model, [epoch.row for epoch in epochs], said, figures
+    state = TrainingState(model, training, task.better, 0, CPU)
+    said, figures = loop.train(state, data, task, training, lambda _: None)
+    return model, [epoch.row for epoch in state.epochs], said, figures
 
 
 def evaluated(model: SequenceModel, run: dict, data: RunData, task: Task, precision: str):

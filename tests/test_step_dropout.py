@@ -9,6 +9,7 @@ import torch
 from liquidbench.evaluation.corruptions import ALL, RemoveSteps
 from liquidbench.training import loop
 from liquidbench.training.inputs import TRANSFORMS, RunData
+from liquidbench.training.state import TrainingState
 from liquidbench.training.step_dropout import StepDropout
 from test_lost_steps import CPU, TASKS, TRAINING, as_split, data_of, model_of
 
@@ -129,7 +130,9 @@ def test_a_training_with_dropout_of_steps_is_repeatable_and_another_than_without
 
     def losses(training: dict) -> list[float]:
         model = model_of("quickdraw", "gru")
-        epochs = loop.train(model, data, task, training, 0, CPU, lambda _: None)[0]
+        state = TrainingState(model, training, task.better, 0, CPU)
+        loop.train(state, data, task, training, lambda _: None)
+        epochs = state.epochs
         return [epoch.row["train_loss"] for epoch in epochs]
 
     training = TRAINING | {"step_dropout": {"how": how, "highest_rate": 0.7}, "epochs": 2}

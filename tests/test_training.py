@@ -168,11 +168,11 @@ def test_schedules_give_known_rates():
     def rates(schedule, metrics, better="max"):
         training = settings(schedule=schedule, learning_rate=1.0, epochs=len(metrics))["training"]
         optimizer = make_optimizer(torch.nn.Linear(1, 1), training)
-        step, seen = make_schedule(optimizer, training, better), []
+        schedule, seen = make_schedule(optimizer, training, better), []
         for metric in metrics:
             seen.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
-            step(metric)
+            schedule.step(metric)
         return seen
 
     assert rates({"name": "constant"}, [0] * 3) == [1, 1, 1]

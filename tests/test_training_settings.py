@@ -23,6 +23,7 @@ from liquidbench.training.batches import Batch
 from liquidbench.training.inputs import RunData
 from liquidbench.training.run import RunRequest, load_run, train_run
 from liquidbench.training.schedules import make_optimizer
+from liquidbench.training.state import TrainingState
 from liquidbench.training.tasks import ClassificationTask
 from test_training import drawings, settings
 
@@ -70,8 +71,9 @@ def trained(data: RunData, run: dict, model: SequenceModel | None = None) -> lis
     """The history of a training; the model is a new one unless given."""
     model = model or model_of(run, data)
     task = ClassificationTask(("a", "b"))
-    epochs, _, _ = loop.train(model, data, task, run["training"], 0, CPU, lambda epoch: None)
-    return [epoch.row for epoch in epochs]
+    state = TrainingState(model, run["training"], task.better, 0, CPU)
+    loop.train(state, data, task, run["training"], lambda _: None)
+    return [epoch.row for epoch in state.epochs]
 
 
 @pytest.fixture

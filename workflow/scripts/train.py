@@ -13,6 +13,7 @@ from liquidbench.errors import run_command
 from liquidbench.files import json_object
 from liquidbench.models.cfc.implementations import CHOICES
 from liquidbench.training.device import chosen_device
+from liquidbench.training.interruption import ending_on_sigterm
 from liquidbench.training.run import RunRequest, train_run
 from liquidbench.training.run_files import add_run_arguments
 
@@ -25,6 +26,11 @@ def main() -> None:
     parser.add_argument("--jobs-per-gpu", type=int, default=1, help="how many may share a card")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--core-implementation", choices=CHOICES, default="auto")
+    parser.add_argument(
+        "--max-minutes",
+        type=float,
+        help="end in time, with exit status 75; the same command goes on from the last epoch",
+    )
     arguments = parser.parse_args()
     request = RunRequest(
         dataset=arguments.dataset,
@@ -34,8 +40,12 @@ def main() -> None:
         settings=json_object(arguments.settings, "--settings"),
         cache=arguments.cache,
     )
-    with chosen_device(arguments.device, arguments.jobs_per_gpu) as device:
-        train_run(request, arguments.out, device, arguments.threads, arguments.core_implementation)
+    with ending_on_sigterm(), chosen_device(arguments.device, arguments.jobs_per_gpu) as device:
+        train_run(
+            *(request, arguments.out, device, arguments.threads),
+            core_implementation=arguments.core_implementation,
+            max_minutes=arguments.max_minutes,
+        )
 
 
 if __name__ == "__main__":

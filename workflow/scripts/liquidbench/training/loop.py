@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,63 +14,46 @@ from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training.batches import Batch, by_length, make_batch, mixed, shuffled
 from liquidbench.training.inputs import RunData
 from liquidbench.training.precision import computing_in_precision
-from liquidbench.training.schedules import make_optimizer, make_schedule
+from liquidbench.training.state import Epoch, TrainingState
 from liquidbench.training.step_dropout import StepDropout
 from liquidbench.training.tasks import Task
 
 
-@dataclass
-class Epoch:
-    """One row of the history, and how long it took (seconds)."""
-
-    row: dict[str, Any]
-    seconds: float
-
-
 def train(
-    model: SequenceModel,
+    state: TrainingState,
     data: RunData,
     task: Task,
     settings: dict[str, Any],
-    seed: int,
-    device: torch.device,
-    report: Callable[[Epoch], None],
-) -> tuple[list[Epoch], np.ndarray, Figures]:
-    """Train for `settings["epochs"]` epochs, testing after each; the last epoch's weights stay in the model.
+    finished: Callable[[TrainingState], None],
+) -> tuple[np.ndarray, Figures]:
+    """Train up to `settings["epochs"]` epochs, testing after each; the last epoch's weights stay in the model.
 
     Args:
-        model: on `device`, with its initial weights.
+        state: of a training that has not begun, or was brought back to the end of an epoch.
         data: the run's splits and transforms.
         task: loss and metrics.
         settings: the run's training settings.
-        seed: fixes the order of batches (weights, dropout and augmentation draw on torch's own generator).
-        device: where to compute.
-        report: called after every epoch.
+        finished: called after every epoch.
 
     Returns:
-        The epochs; what the trained model says of the test split, and its figures there.
+        What the trained model says of the test split, and its figures there.
     """
-    optimizer = make_optimizer(model, settings)
-    schedule = make_schedule(optimizer, settings, task.better)
-    order = np.random.default_rng(seed)
-    dropout = None
-    if "step_dropout" in settings:
-        dropout = StepDropout(settings["step_dropout"], seed, model.encoder)
-    epochs = []
-    for number in range(1, settings["epochs"] + 1):
+    model, device, said_and_test = state.model, state.device, None
+    for number in range(len(state.epochs) + 1, settings["epochs"] + 1):
         started = time.monotonic()
-        learning_rate = optimizer.param_groups[0]["lr"]
+        learning_rate = state.learning_rate
         model.train()
         losses, correct = [], []
-        for batch in training_batches(data, settings, order, device, dropout):
-            loss, logits = train_step(model, batch, task, optimizer, settings, device)
+        for batch in training_batches(data, settings, state.order, device, state.dropout):
+            loss, logits = train_step(model, batch, task, state.optimizer, settings, device)
             losses.append((loss, task.answers(batch)))
             if task.metric == "accuracy":
                 correct.append(task.correct(logits, batch))
         # Read at the epoch's end: reading a figure of every step would make a GPU wait for each.
         train_loss, answered = weighted_mean(losses)
-        said, test = evaluate(model, data.test, data, task, settings, device)
-        schedule(test[task.metric])
+        said_and_test = evaluate(model, data.test, data, task, settings, device)
+        test = said_and_test[1]
+        state.schedule.step(test[task.metric])
         row = {
             "epoch": number,
             "learning_rate": learning_rate,
@@ -80,9 +62,10 @@ def train(
             "test_loss": test["loss"],
             f"test_{task.metric}": test[task.metric],
         }
-        epochs.append(Epoch(row, time.monotonic() - started))
-        report(epochs[-1])
-    return epochs, said, test
+        state.epochs.append(Epoch(row, time.monotonic() - started))
+        finished(state)
+    # A training that was cut off after its last epoch has nothing left to do but to answer.
+    return said_and_test or evaluate(model, data.test, data, task, settings, device)
 
 
 def train_step(

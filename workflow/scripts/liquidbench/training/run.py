@@ -22,12 +22,15 @@ from liquidbench.models.sequence_model import SequenceModel, describe
 from liquidbench.stages import parts_of
 from liquidbench.training import inputs
 from liquidbench.training.batches import make_batch
+from liquidbench.training.checkpoint import Checkpoint
 from liquidbench.training.costs import example_of_median_length, latencies
 from liquidbench.training.device import make_deterministic
-from liquidbench.training.loop import Epoch, evaluate, train
+from liquidbench.training.interruption import TimeLimit
+from liquidbench.training.loop import evaluate, train
 from liquidbench.training.precision import precision_of
 from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
 from liquidbench.training.run_files import check_cache, write_table
+from liquidbench.training.state import Epoch, TrainingState
 from liquidbench.training.tasks import BinaryTask, Task, final_task_of, task_of
 
 
@@ -49,8 +52,11 @@ def train_run(
     device: torch.device,
     threads: int,
     core_implementation: str = "auto",
+    max_minutes: float | None = None,
 ) -> None:
     """Train, test, and write the run directory `out`. The metrics are written last.
+
+    A checkpoint is kept in `out` after each epoch; a training that finds its own goes on from there.
 
     Args:
         request: what to train.
@@ -58,12 +64,14 @@ def train_run(
         device: where to compute.
         threads: of torch.
         core_implementation: which code computes a core that has several.
+        max_minutes: the time that it has; None: as long as it takes.
 
     Raises:
+        Interrupted: not done in `max_minutes`: finished epochs are kept.
         InputError: the cache is of another data set, unreadable, or was prepared with other settings;
             the loss is not a number any more; or no width matches the model that is to be matched.
     """
-    started, clock = utc_now(), time.monotonic()
+    started, clock, limit = utc_now(), time.monotonic(), TimeLimit(max_minutes)
     keep_freed_memory()
     make_deterministic(request.seed, threads)
     training = request.settings["training"]
@@ -91,8 +99,21 @@ def train_run(
     # Before the clock starts: the first pass builds what a core's implementation has to build on this machine.
     sample = make_batch(data.test, np.array([0]), data.transform, device)
     architecture = describe(model, sample.steps, sample.lengths, sample.elapsed)
+    state = TrainingState(model, training, task.better, request.seed, device)
+    checkpoint = Checkpoint(out, _identity(request, device, threads, core_implementation))
+    told = checkpoint.restore(state)
+    if told:
+        print(told, flush=True)
+    earlier = sum(epoch.seconds for epoch in state.epochs)
+
+    def finished(state: TrainingState) -> None:
+        _announce(state.epochs[-1])
+        checkpoint.save(state)
+        if len(state.epochs) < training["epochs"]:
+            limit.check(next_seconds=state.epochs[-1].seconds)
+
     training_clock = time.monotonic()
-    epochs, said, test_figures = train(model, data, task, training, request.seed, device, _announce)
+    said, test_figures = train(state, data, task, training, finished)
     evaluation_clock = time.monotonic()
     figures = {}
     if data.validation is not None:
@@ -104,13 +125,13 @@ def train_run(
     _, train_figures = evaluate(model, data.train, data, task, training, device)
     finished_clock = time.monotonic()
 
-    _write_results(out, model, data, final, epochs, said)
+    _write_results(out, model, data, final, state.epochs, said)
     write_json(out / "architecture.json", architecture)
     seconds = {
-        "total": finished_clock - clock,
-        "training": evaluation_clock - training_clock,
+        "total": finished_clock - clock + earlier,
+        "training": evaluation_clock - training_clock + earlier,
         "evaluation": finished_clock - evaluation_clock,
-        "median_epoch": float(np.median([epoch.seconds for epoch in epochs])),
+        "median_epoch": float(np.median([epoch.seconds for epoch in state.epochs])),
     }
     write_json(
         out / "provenance.json",
@@ -127,6 +148,27 @@ def train_run(
     costs = flops(model, example.steps, timed=model.elapsed == "core")
     figures |= {"train": train_figures, "test": test_figures, "costs": costs}
     write_json(out / "metrics.json", _metrics(request, data, model, varies) | figures)
+    checkpoint.delete()
+
+
+def _identity(
+    request: RunRequest, device: torch.device, threads: int, core_implementation: str
+) -> dict[str, Any]:
+    """What two trainings have to share to end in the same bytes, and so may go on from one another's checkpoint."""
+    names = ("dataset", "protocol", "model", "seed")
+    return {
+        "run": {name: getattr(request, name) for name in names},
+        "configuration": request.settings,
+        "data": sha256_of_file(request.cache),
+        "code": sha256_of_code(*parts_of("train")),
+        "computing": {
+            "device": device.type,
+            "threads": threads,
+            "core_implementation": core_implementation,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
 
 
 def _with_match_solved(request: RunRequest, data: inputs.RunData, task: Task) -> RunRequest:
