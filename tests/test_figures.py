@@ -274,3 +274,19 @@ def test_many_models_are_told_apart_and_matrices_wrap(tmp_path):
     width, height = figure.get_size_inches()
     assert width < 25 and height > 7
     assert sum(axes.get_ylabel() == "true class" for axes in figure.axes) == 3
+
+
+def test_never_measured_keeps_off_the_lines(tmp_path):
+    values = np.full((24, 39), np.nan, np.float32)
+    names = np.array(["Lactate", *(f"other_{i}" for i in range(38))])
+    # The middle of the panel is the first labelled hour.
+    labels = (np.arange(24) >= 11).astype(np.uint8)
+    content = {"values": values, "labels": labels, "feature_names": names, "id": "p1"}
+    np.savez(tmp_path / "e.npz", **content, synthetic=np.bool_(True), source="synthetic")
+    style.apply_style()
+    figure, *_ = stay_figure(tmp_path / "e.npz")
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    [text] = [text for text in axes.texts if text.get_text() == "never measured"]
+    box = text.get_window_extent().transformed(axes.transData.inverted())
+    assert all(not box.x0 - 0.5 < mark < box.x1 + 0.5 for mark in (0, 12, 18))
