@@ -245,6 +245,14 @@ def test_the_figure_draws_bins_curves_and_the_papers_three_points(tmp_path):
     assert marked == [[0.22, 0.35], [0.08, 0.71], [0.1, 0.94]]
     assert "points at different recalls do not rank models" in caption
     assert "only alarms before the onset count" in caption
+    assert "the lines on synthetic data" in caption
+    # As the models that they belong to, and grey beside the hours, which are another task.
+    own = [line for line in curves.lines if str(line.get_label()).startswith("paper: ")]
+    assert {line.get_markerfacecolor() for line in own} == {"none"}
+    assert own[1].get_color() == curves.lines[0].get_color() != style.GREY
+    hours = figure.axes[3].lines
+    grey = [line for line in hours if str(line.get_label()).startswith("paper: ")]
+    assert {line.get_color() for line in grey} == {style.GREY}
     texts = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
     assert any("SYNTHETIC" in text for text in texts)
     assert "paper: LNN (256)" in texts
