@@ -116,7 +116,7 @@ rule figures:
             for dataset in config["datasets"]
             for path in expected(f"{RESULTS}/{dataset}/examples.npz")
         ],
-        paper=project_file("resources/paper/table_2.csv"),
+        paper=[project_file(f"resources/paper/table_{number}.csv") for number in (2, 3)],
     output:
         f"{REPORTS}/figures/index.md",
     log:
@@ -130,7 +130,7 @@ rule figures:
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
         results=lambda wildcards: RESULTS,
         runs=lambda wildcards: EXPECTED_RUNS,
-        paper=lambda wildcards, input: os.path.dirname(input.paper),
+        paper=lambda wildcards, input: os.path.dirname(input.paper[0]),
         layout=lambda wildcards: LAYOUT,
         out=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("figures.py", "report"),

@@ -11,7 +11,7 @@ import pytest
 from fake_study import LAYOUT, run_folder, run_item, write_csv, write_run
 from liquidbench.errors import InputError
 from liquidbench.reporting import style
-from liquidbench.reporting.claim_evidence import quantity
+from liquidbench.reporting.claim_quantities import quantity
 from liquidbench.reporting.clinical_figures import alarms_figure
 from liquidbench.reporting.clinical_tables import alarms_table, clinical_table
 from liquidbench.reporting.printed import read_printed
@@ -290,6 +290,14 @@ def test_the_figure_draws_bins_curves_and_the_papers_three_points(tmp_path):
     assert marked == [[0.22, 0.35], [0.08, 0.71], [0.1, 0.94]]
     assert "points at different recalls do not rank models" in caption
     assert "found by an alarm in the 12 hours before the onset" in caption
+    assert "the lines on synthetic data" in caption
+    # As the models that they belong to, and grey beside the hours, which are another task.
+    own = [line for line in curves.lines if str(line.get_label()).startswith("paper: ")]
+    assert {line.get_markerfacecolor() for line in own} == {"none"}
+    assert own[1].get_color() == curves.lines[0].get_color() != style.GREY
+    hours = figure.axes[3].lines
+    grey = [line for line in hours if str(line.get_label()).startswith("paper: ")]
+    assert {line.get_color() for line in grey} == {style.GREY}
     texts = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
     assert any("SYNTHETIC" in text for text in texts)
     assert "paper: LNN (256)" in texts

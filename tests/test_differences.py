@@ -10,7 +10,6 @@ from scipy import stats
 
 from fake_study import run_item, write_csv, write_run
 from liquidbench.errors import InputError
-from liquidbench.reporting.bands import interval_band
 from liquidbench.reporting.difference_table import differences_table, p_text
 from liquidbench.reporting.differences import COLUMNS, Settings, parse_settings
 from liquidbench.reporting.runs import RunKey
@@ -278,20 +277,3 @@ def test_p_values_are_written_with_the_digits_that_matter():
     assert [p_text(p) for p in (1.0, 0.0421, 0.00421, 0.00001, math.nan)] == [
         *("1.000", "0.042", "0.0042", "< 0.0001", "")
     ]
-
-
-def test_a_band_is_the_interval_of_the_mean_and_leaves_the_axes_as_they_are():
-    figure = pytest.importorskip("matplotlib.figure").Figure()
-    axes = figure.subplots()
-    by_seed = pd.DataFrame({0: [0.1, 0.2], 1: [0.3, 0.4]}, index=[1, 2])
-    axes.plot([1, 2], by_seed.mean(axis=1))
-    before = axes.get_ylim()
-    interval_band(axes, by_seed, "blue")
-    assert axes.get_ylim() == before
-    (band,) = axes.collections
-    heights = band.get_paths()[0].vertices[:, 1]
-    # Standard error 0.1, times 12.706.
-    assert (heights.min(), heights.max()) == pytest.approx((0.2 - 1.2706, 0.3 + 1.2706), abs=1e-4)
-    alone = figure.add_subplot()
-    interval_band(alone, by_seed[[0]], "blue")
-    assert not alone.collections

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections import Counter
 from pathlib import Path
 
 import matplotlib.image
@@ -25,16 +26,17 @@ from liquidbench.reporting.example_figures import (
     stage_ends,
     stay_figure,
 )
-from liquidbench.reporting.gallery import Gallery
+from liquidbench.reporting.figure_files import write_figures
+from liquidbench.reporting.gallery import OWN_FILES, Gallery
 from liquidbench.reporting.result_figures import (
     confusion_figure,
     confusion_matrix,
     training_figure,
 )
 from liquidbench.reporting.runs import RunKey
-from liquidbench.reporting.stress_figures import stress_figure
 from liquidbench.reporting.study import read_study
 from liquidbench.reporting.summaries import summarise, write_summaries
+from test_clinical_reports import write_hours
 
 SCRIPT = Path(__file__).parents[1] / "workflow/scripts/figures.py"
 ITEMS = [run_item("nmnist", "released", model) for model in ("lstm", "cfc")]
@@ -225,48 +227,12 @@ def test_confusion_counts_are_summed_over_seeds(tmp_path):
     assert counts.tolist() == [[2 * 88, 2 * 2], [2 * 7, 2 * 3]]
 
 
-def test_stress_curves_are_means_over_draws_and_seeds(tmp_path):
-    write_stress(write_run(tmp_path, STRESSED), STRESSED, {0.0: [0.9], 0.3: [0.7, 0.6]})
-    study = read_back(tmp_path, [STRESSED])
-    figure, _, caption = stress_figure(study, study.groups())
-    line = figure.axes[0].lines[0]
-    assert list(line.get_xdata()) == [0, 30]
-    assert list(line.get_ydata()) == pytest.approx([90, 65])
-    assert "stress/cfc (1 seed)" in caption
-
-
-def test_error_rates_above_one_are_inside_every_panel(tmp_path):
-    item = run_item("iam", "released", "lstm")
-    folder = write_run(tmp_path, item)
-    write_stress(folder, item, {0.0: [0.1], 0.5: [0.2]}, "cer")
-    low = (folder / "stress.csv").read_text()
-    write_stress(folder, item, {0.0: [0.1], 0.5: [1.9]}, "cer", ("blank_columns",))
-    high = (folder / "stress.csv").read_text().partition("\n")[2]
-    (folder / "stress.csv").write_text(low + high)
-    study = read_back(tmp_path, [item])
-    figure, _, _ = stress_figure(study, study.groups())
-    shown = [axes for axes in figure.axes if axes.lines]
-    assert [axes.get_title() for axes in shown] == ["zero_steps", "blank_columns"]
-    for axes in shown:
-        assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > 190
-
-
-def test_models_differ_in_colour_and_marker():
-    looks = style.model_styles(["lstm", "cfc", "lstm-128", "cfc-128", "gru", "other"])
-    assert looks["lstm"][0] == style.VERMILION and looks["cfc"][0] == style.BLUE
-    assert len({colour for colour, _ in looks.values()}) == 6
-    assert len({marker for _, marker in looks.values()}) == 6
-
-
-def test_many_models_are_told_apart_and_matrices_wrap(tmp_path):
+def test_matrices_of_many_models_wrap(tmp_path):
     models = [f"model-{number}" for number in range(17)]
-    looks = style.model_styles(models)
-    assert len(set(looks.values())) == 17
     items = [run_item("physionet", "paper", model) for model in models]
     for item in items:
         write_run(tmp_path, item)
-    write_summaries(summarise(tmp_path, [RunKey(**item) for item in items]), tmp_path / "summary")
-    study = read_study(tmp_path / "summary", json.dumps(LAYOUT))
+    study = read_back(tmp_path, items)
     figure, *_ = confusion_figure(study, study.groups())
     # Three rows of six, and the bar of colours.
     drawn = [axes for axes in figure.axes if axes.axison]
@@ -274,3 +240,68 @@ def test_many_models_are_told_apart_and_matrices_wrap(tmp_path):
     width, height = figure.get_size_inches()
     assert width < 25 and height > 7
     assert sum(axes.get_ylabel() == "true class" for axes in figure.axes) == 3
+
+
+def test_matrices_fill_their_rows_and_the_figure(tmp_path):
+    items = [run_item("physionet", "paper", f"model-{number}") for number in range(7)]
+    for item in items:
+        write_run(tmp_path, item)
+    study = read_back(tmp_path, items)
+    style.apply_style()
+    figure, *_ = confusion_figure(study, study.groups())
+    figure.canvas.draw()
+    panels = [axes.get_position() for axes in figure.axes if axes.images and axes.axison]
+    # Four and three, and not six and one.
+    assert sorted(Counter(round(panel.y0, 2) for panel in panels).values()) == [3, 4]
+    # Two rows of matrices take most of the height, four columns of the width.
+    assert 2 * panels[0].height > 0.5 and 4 * panels[0].width > 0.7
+
+
+def test_hours_have_matrices_of_their_own(tmp_path):
+    items = [run_item("physionet", protocol, "cfc-128") for protocol in ("paper", "other")]
+    for item in items:
+        write_run(tmp_path, item)
+    hours = run_item("physionet", "hourly", "cfc-128")
+    write_hours(tmp_path, hours)
+    items.append(hours)
+    read_back(tmp_path, items)
+    layout = json.dumps(LAYOUT | {"hourly_protocols": ["hourly"]})
+    study = read_study(tmp_path / "summary", layout)
+    gallery = write_figures(study, tmp_path, [], tmp_path / "out")
+    drawn = {name: (title, caption) for name, title, caption in gallery.entries}
+    assert {"confusion_physionet", "confusion_physionet_hourly"} <= set(drawn)
+    title, caption = drawn["confusion_physionet_hourly"]
+    assert title.endswith("told by the hour") and "the run's own threshold" in caption
+    reasons = dict(gallery.left_out)
+    assert "“other”" in reasons["confusion_physionet of further protocols"]
+    # What it writes it may remove again.
+    assert OWN_FILES.fullmatch("confusion_physionet_hourly.png")
+
+
+def test_curves_say_at_which_threshold_their_accuracies_are(tmp_path):
+    item = run_item("physionet", "hourly", "cfc-128")
+    folder = write_run(tmp_path, item)
+    for threshold, told in ((0.5, False), ("best_utility", True)):
+        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics["settings"]["training"]["threshold"] = threshold
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        study = read_back(tmp_path, [item])
+        _, _, caption = training_figure(study, study.groups())
+        assert ("at a threshold of 0.5" in caption) == told
+        assert ("chosen after training: hourly/cfc-128" in caption) == told
+
+
+def test_never_measured_keeps_off_the_lines(tmp_path):
+    values = np.full((24, 39), np.nan, np.float32)
+    names = np.array(["Lactate", *(f"other_{i}" for i in range(38))])
+    # The middle of the panel is the first labelled hour.
+    labels = (np.arange(24) >= 11).astype(np.uint8)
+    content = {"values": values, "labels": labels, "feature_names": names, "id": "p1"}
+    np.savez(tmp_path / "e.npz", **content, synthetic=np.bool_(True), source="synthetic")
+    style.apply_style()
+    figure, *_ = stay_figure(tmp_path / "e.npz")
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    [text] = [text for text in axes.texts if text.get_text() == "never measured"]
+    box = text.get_window_extent().transformed(axes.transData.inverted())
+    assert all(not box.x0 - 0.5 < mark < box.x1 + 0.5 for mark in (0, 12, 18))

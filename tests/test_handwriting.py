@@ -32,13 +32,13 @@ GREEDY_RATES = [1 / 4, 1 / 4, 1 / 5, 1, 0]
 BEAM_RATES = [0, 0, 1 / 5, 0, 3 / 4]
 
 
-def write_lines(results, item, lines=LINES, **figures):
+def write_lines(results, item, lines=LINES, times=1, **figures):
     rates = {"cer": np.mean(GREEDY_RATES), "cer_beam": np.mean(BEAM_RATES)} | figures
     folder = write_run(results, item, **{name: float(value) for name, value in rates.items()})
     metrics = json.loads((folder / "metrics.json").read_text())
-    metrics["examples"]["test"] = len(LINES)
+    metrics["examples"]["test"] = len(LINES) * times
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    rows = [[f"line-{number}", *line] for number, line in enumerate(lines)]
+    rows = [[f"line-{number}", *line] for number, line in enumerate(lines * times)]
     headings = ["id", "target", "prediction", "prediction_beam"]
     write_csv(folder / "predictions.csv", headings, rows)
     return folder
@@ -145,7 +145,7 @@ def curves(figure):
 
 
 def test_the_figure_shows_rates_by_length_and_the_number_of_lines(tmp_path):
-    write_lines(tmp_path, CFC)
+    write_lines(tmp_path, CFC, times=3)
     study = study_of(tmp_path, [CFC])
     style.apply_style()
     figure, _, caption = line_length_figure(study, study.groups())
@@ -153,23 +153,64 @@ def test_the_figure_shows_rates_by_length_and_the_number_of_lines(tmp_path):
         ("-", [2, 7], pytest.approx([0.5 / 3, 0.6])),
         ("--", [2, 7], pytest.approx([0.25, 0.1])),
     ]
-    assert [bar.get_height() for bar in figure.axes[1].patches] == [3, 2]
+    assert [bar.get_height() for bar in figure.axes[1].patches] == [9, 6]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["9", "6"]
     assert "One seed, hence no interval." in caption and "Student" not in caption
     matplotlib.pyplot.close(figure)
 
 
-def test_several_seeds_have_their_mean_and_interval(tmp_path):
-    items = [CFC, CFC | {"seed": 1}]
-    write_lines(tmp_path, items[0])
-    # The second seed reads everything right.
+def test_a_length_of_few_lines_is_no_point_of_the_curve(tmp_path):
+    """Six lines of up to four characters, and four of up to nine."""
+    write_lines(tmp_path, CFC, times=2)
+    study = study_of(tmp_path, [CFC])
+    figure, _, caption = line_length_figure(study, study.groups())
+    greedy, alone, *_ = figure.axes[0].lines
+    assert (list(greedy.get_xdata()), list(alone.get_xdata())) == ([2], [7])
+    assert list(alone.get_ydata()) == pytest.approx([0.6])
+    assert alone.get_linestyle() == "None" and alone.get_markerfacecolor() == "white"
+    assert greedy.get_markerfacecolor() != "white"
+    assert [text.get_text() for text in figure.axes[1].texts] == ["6", "4"]
+    assert "fewer than 5 test lines" in caption
+    matplotlib.pyplot.close(figure)
+
+
+def bars(figure):
+    """Lowest and highest place of every bar of the upper panel."""
+    return [
+        (path.vertices[:, 1].min(), path.vertices[:, 1].max())
+        for collection in figure.axes[0].collections
+        for path in collection.get_paths()
+    ]
+
+
+def test_two_seeds_are_drawn_each_and_three_have_an_interval(tmp_path):
+    items = [CFC | {"seed": seed} for seed in range(3)]
+    write_lines(tmp_path, items[0], times=3)
+    # The other seeds read everything right.
     perfect = [(written, written, written) for written, *_ in LINES]
-    write_lines(tmp_path, items[1], perfect, cer=0, cer_beam=0)
-    study = study_of(tmp_path, items)
+    for item in items[1:]:
+        write_lines(tmp_path, item, perfect, times=3, cer=0, cer_beam=0)
+    study = study_of(tmp_path, items[:2])
     figure, _, caption = line_length_figure(study, study.groups())
     assert curves(figure)[0] == ("-", [2, 7], pytest.approx([0.25 / 3, 0.3]))
-    assert [bar.get_height() for bar in figure.axes[1].patches] == [3, 2]
+    # After the mean, the greedy rates of each seed.
+    assert curves(figure)[1:3] == [
+        ("-", [2, 7], pytest.approx([0.5 / 3, 0.6])),
+        ("-", [2, 7], pytest.approx([0, 0])),
+    ]
+    assert not bars(figure)
+    assert "each of two seeds" in caption and "interval" not in caption
+    study = study_of(tmp_path, items)
+    figure, _, caption = line_length_figure(study, study.groups())
+    means = [0.5 / 9, 0.2]
+    assert curves(figure)[0] == ("-", [2, 7], pytest.approx(means))
+    highest = [high for _, high in bars(figure)[:2]]
+    reach = stats.t.ppf(0.975, 2) / np.sqrt(3) * np.std([[0.5 / 3, 0.6], [0, 0], [0, 0]], 0, ddof=1)
+    assert highest == pytest.approx(means + reach)
+    # An error rate is not negative.
+    assert [low for low, _ in bars(figure)[:2]] == pytest.approx([0, 0], abs=1e-12)
     assert "95 % interval" in caption and "One seed" not in caption
-    matplotlib.pyplot.close(figure)
+    matplotlib.pyplot.close("all")
 
 
 def test_the_interval_is_scipy_s():

@@ -6,12 +6,24 @@ from matplotlib.figure import Figure
 
 from liquidbench.evaluation.utility import EARLIEST
 from liquidbench.reporting import style
+from liquidbench.reporting.bands import SHARE, interval_band, seed_lines
+from liquidbench.reporting.looks import (
+    PAPERS,
+    Look,
+    line_options,
+    model_handles,
+    printed_options,
+    protocol_fills,
+    protocol_handles,
+    study_looks,
+)
 from liquidbench.reporting.printed import PrintedTable
-from liquidbench.reporting.result_figures import about_runs, any_synthetic
+from liquidbench.reporting.result_figures import about_runs, any_synthetic, bands_text
 from liquidbench.reporting.study import Group, Study, select
 
+# Of the hundred recalls, those that carry a model's marker.
+MARKED_EVERY = 14
 LEVELS = {False: "by the stay, as the paper", True: "by the hour"}
-PAPERS_MARKERS = ("*", "P", "X")
 
 
 def alarms_figure(
@@ -31,45 +43,68 @@ def alarms_figure(
     levels = [level for level in LEVELS if any(study.is_hourly(g) == level for g in groups)]
     figure = style.new_figure(max(6.5, 5.2 * len(levels)), 8.4, title, any_synthetic(groups))
     grid = figure.subplots(2, len(levels), squeeze=False)
-    labels = {group: _label(group, groups) for group in groups}
-    looks = style.model_styles(list(dict.fromkeys(labels.values())))
+    looks = study_looks(study)
+    keys = []
     for column, hourly in enumerate(levels):
         here = [group for group in groups if study.is_hourly(group) == hourly]
+        fills = protocol_fills(group.protocol for group in here)
+        keys += protocol_handles(fills)
         upper, lower = grid[:, column]
-        for group in here:
-            key = (group.dataset, group.protocol, group.model)
-            look = looks[labels[group]]
-            _draw_calibration(upper, select(study.frames["calibration"], *key), look)
-            _draw_precision(lower, select(study.frames["operating_points"], *key), look)
+        _draw_curves(study, (upper, lower), here, looks, fills)
         _frame_calibration(upper, hourly)
-        _mark_papers_points(lower, printed, "none" if hourly else "black")
+        models = [group.model for group in groups]
+        _mark_papers_points(lower, printed, models, looks, style.GREY if hourly else "")
         lower.set(title=f"Told {LEVELS[hourly]}", ylim=(0, 1.02), xlim=(0, 1))
         found = "stays found in time" if hourly else "stays found"
         lower.set(xlabel=f"recall ({found})", ylabel="precision")
         lower.grid(alpha=0.3)
-    handles = [
-        grid[0, 0].plot([], [], color=colour, marker=marker, ms=5, label=label)[0]
-        for label, (colour, marker) in looks.items()
-    ]
-    points, names = grid[1, 0].get_legend_handles_labels()
-    handles += points
-    shown = [*looks, *names]
-    figure.legend(handles, shown, loc="outside lower center", ncols=min(4, len(shown)))
-    return figure, title, f"{about_runs(groups)} {_what_to_see(levels, printed)}"
+    handles = model_handles((group.model for group in groups), looks, dashed=True) + keys
+    handles += grid[1, 0].get_legend_handles_labels()[0]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=3
+    )
+    return figure, title, f"{about_runs(groups)} {_what_to_see(study, groups, levels, printed)}"
 
 
-def _label(group: Group, groups: list[Group]) -> str:
-    """The model, and its protocol where the figure has several."""
-    several = len({other.protocol for other in groups}) > 1
-    return f"{group.model} ({group.protocol})" if several else group.model
-
-
-def _draw_calibration(axes: Axes, rows: pd.DataFrame, look: tuple[str, str]) -> None:
-    colour, marker = look
-    for _, own in rows.groupby("seed"):
-        axes.plot(
-            own["mean_probability"], own["observed"], color=colour, marker=marker, ms=4, lw=1.2
+def _draw_curves(
+    study: Study,
+    panels: tuple[Axes, Axes],
+    groups: list[Group],
+    looks: dict[str, Look],
+    fills: dict[str, str],
+) -> None:
+    """Calibration and precision of the groups of one level."""
+    upper, lower = panels
+    bands = []
+    for place, group in enumerate(groups):
+        key = (group.dataset, group.protocol, group.model)
+        look, fill = looks[group.model], fills[group.protocol]
+        _draw_calibration(upper, select(study.frames["calibration"], *key), look, fill)
+        points = select(study.frames["operating_points"], *key)
+        if points.empty:
+            continue
+        by_seed = points.pivot(index="recall", columns="seed", values="precision")
+        # Markers of models stand at recalls of their own, so that lines on each other still show theirs.
+        first = round(place * MARKED_EVERY / len(groups))
+        lower.plot(
+            *(by_seed.index, by_seed.mean(axis=1)),
+            **line_options(look, fill),
+            markevery=(first, MARKED_EVERY),
+            ms=5,
+            lw=1.5,
         )
+        seed_lines(lower, by_seed, look.colour, look.dashes)
+        bands.append((by_seed, look.colour))
+    for by_seed, colour in bands:
+        interval_band(lower, by_seed, colour, study.layout.confidence, SHARE)
+
+
+def _draw_calibration(axes: Axes, rows: pd.DataFrame, look: Look, fill: str) -> None:
+    seeds = rows.groupby("seed")
+    # The more lines, the thinner.
+    weight = {"ms": 4, "lw": 1.2} if len(seeds) == 1 else {"ms": 3, "lw": 0.8}
+    for _, own in seeds:
+        axes.plot(own["mean_probability"], own["observed"], **line_options(look, fill), **weight)
 
 
 def _frame_calibration(axes: Axes, hourly: bool) -> None:
@@ -82,36 +117,34 @@ def _frame_calibration(axes: Axes, hourly: bool) -> None:
     axes.grid(alpha=0.3)
 
 
-def _draw_precision(axes: Axes, rows: pd.DataFrame, look: tuple[str, str]) -> None:
-    if rows.empty:
-        return
-    values = rows["precision"].groupby(rows["recall"])
-    recalls = list(values.groups)
-    axes.plot(recalls, values.mean(), color=look[0])
-    if rows["seed"].nunique() > 1:
-        axes.fill_between(recalls, values.min(), values.max(), color=look[0], alpha=0.15, lw=0)
+def _mark_papers_points(
+    axes: Axes, printed: PrintedTable | None, models: list[str], looks: dict[str, Look], colour: str
+) -> None:
+    """Mark the paper's operating points as its model is drawn; `colour`: instead of the model's own."""
+    for row, recall, precision in printed.pairs("recall", "precision") if printed else []:
+        named = printed.models_of(row)
+        # Of several names the one that is drawn; else the longest, which says the size.
+        name = next((name for name in named if name in models), named[-1])
+        look = looks.get(name) or PAPERS[name]
+        axes.plot(recall, precision, **printed_options(look, colour), label=f"paper: {row}")
 
 
-def _mark_papers_points(axes: Axes, printed: PrintedTable | None, filling: str) -> None:
-    points = printed.pairs("recall", "precision") if printed else []
-    for (row, recall, precision), marker in zip(points, PAPERS_MARKERS):
-        axes.plot(
-            *(recall, precision, marker),
-            **{"color": "black", "mfc": filling, "ms": 9, "ls": "none", "label": f"paper: {row}"},
-        )
-
-
-def _what_to_see(levels: list[bool], printed: PrintedTable | None) -> str:
+def _what_to_see(
+    study: Study, groups: list[Group], levels: list[bool], printed: PrintedTable | None
+) -> str:
     text = (
         "Above: calibration in ten bins of equal size, a line per seed. On the dotted diagonal a probability is what "
-        "it says; below it the model alarms too readily. Below: the best precision at each recall, mean over seeds; "
-        "bands: range."
+        "it says; below it the model alarms too readily. Below: the best precision at each recall; "
+        f"markers only tell the models apart. {bands_text(study, groups)}"
     )
     if printed:
         text += (
-            " Black: the three operating points of the paper's Table II. A model whose line runs above a point has "
-            "more right alarms at the same recall: points at different recalls do not rank models."
+            " Hollow: the three operating points of the paper's Table II, as their models are drawn. A model "
+            "whose line runs above a point has more right alarms at the same recall: points at different recalls do "
+            "not rank models."
         )
+        if any_synthetic(groups):
+            text += " They were measured on the real data set, and the lines on synthetic data."
     if True in levels:
         text += (
             f" By the hour a stay is found by an alarm in the {-EARLIEST} hours before the onset; a stay with an "
@@ -120,5 +153,5 @@ def _what_to_see(levels: list[bool], printed: PrintedTable | None) -> str:
     if True in levels and False in levels:
         text += " By the stay the model has read the hours after the onset and knows the length of the record."
         if printed:
-            text += " The paper's points belong to the latter, and are hollow beside the former."
+            text += " The paper's points belong to the latter, and are grey beside the former."
     return text

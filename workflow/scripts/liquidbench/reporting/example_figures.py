@@ -1,6 +1,7 @@
 """Figures 1 to 4: what the data of the four sets look like, from `examples.npz`."""
 
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -252,19 +253,20 @@ def stay_figure(path: str | Path) -> Drawn:
     all_axes = figure.subplots(len(shown) + 1, 1, sharex=True, height_ratios=ratios)
     hours = np.arange(1, len(values) + 1)
     labelled = int(hours[labels][0]) if labels.any() else None
+    marks = [labelled, labelled + HOURS_BEFORE_ONSET] if labelled is not None else []
+    end = max([len(hours), *marks]) + 1
+    free = _middle_of_the_widest_gap([0, *marks, end])
     for axes, name in zip(all_axes, shown):
-        _draw_variable(axes, hours, values[:, names.index(name)], VITALS[name])
+        _draw_variable(axes, hours, values[:, names.index(name)], VITALS[name], free)
     _draw_measured(all_axes[-1], hours, values, names)
-    end = len(hours)
     if labelled is not None:
-        onset = labelled + HOURS_BEFORE_ONSET
-        end = max(end, onset)
+        _, onset = marks
         for axes in all_axes:
             axes.axvline(labelled, color=style.ORANGE, lw=1.8, ls=":")
             axes.axvline(onset, color=style.VERMILION, lw=1.8, ls="--")
-        marks = [f"first labelled hour ({labelled})", f"onset ({onset})"]
-        figure.legend(all_axes[0].lines[-2:], marks, loc="outside lower center", ncols=2)
-    all_axes[-1].set(xlim=(0, end + 1), xlabel="hour of the record")
+        told = [f"first labelled hour ({labelled})", f"onset ({onset})"]
+        figure.legend(all_axes[0].lines[-2:], told, loc="outside lower center", ncols=2)
+    all_axes[-1].set(xlim=(0, end), xlabel="hour of the record")
     all_axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.align_ylabels(all_axes)
     share = float(np.isnan(values).mean())
@@ -281,7 +283,14 @@ def stay_figure(path: str | Path) -> Drawn:
     return figure, title, caption
 
 
-def _draw_variable(axes, hours: np.ndarray, values: np.ndarray, label: str) -> None:
+def _middle_of_the_widest_gap(places: list[int]) -> float:
+    """Where a text has the most room beside vertical lines at `places`, in their unit."""
+    ordered = sorted(places)
+    low, high = max(pairwise(ordered), key=lambda gap: gap[1] - gap[0])
+    return (low + high) / 2
+
+
+def _draw_variable(axes, hours: np.ndarray, values: np.ndarray, label: str, free: float) -> None:
     # NaN breaks the line, which is what shows a gap.
     axes.plot(hours, values, color=style.BLUE, lw=1.2)
     axes.plot(hours, values, "o", color=style.BLUE, ms=3)
@@ -290,9 +299,9 @@ def _draw_variable(axes, hours: np.ndarray, values: np.ndarray, label: str) -> N
     axes.margins(y=0.25)
     if np.isnan(values).all():
         axes.set_yticks([])
-        axes.text(
-            0.5, 0.5, "never measured", transform=axes.transAxes, ha="center", color=style.GREY
-        )
+        inside = axes.get_xaxis_transform()
+        text = {"ha": "center", "va": "center", "color": style.GREY, "fontsize": 8.5}
+        axes.text(free, 0.5, "never measured", transform=inside, **text)
 
 
 def _draw_measured(axes, hours: np.ndarray, values: np.ndarray, names: list[str]) -> None:

@@ -36,6 +36,7 @@ EXAMPLES: dict[str, tuple[int, Callable]] = {
 ARCHITECTURES = {"nmnist": 5, "iam": 6, "quickdraw": 7, "physionet": 8}
 MOST_COLUMNS = 4
 CORE = "architecture.core."
+NO_MAIN_RUN = "no finished run under the main protocol"
 
 
 def write_figures(
@@ -65,7 +66,7 @@ def write_figures(
     _add_architectures(gallery, study, groups, Path(results), runs)
     for dataset in dict.fromkeys(group.dataset for group in groups):
         here = [group for group in groups if group.dataset == dataset]
-        _add_results(gallery, study, dataset, here)
+        _add_results(gallery, study, dataset, here, paper)
     _add_alarms(gallery, study, groups, paper)
     title = f"Figures{': ' + study.layout.study if study.layout.study else ''}"
     gallery.finish(title, synthetic_warning(study))
@@ -130,7 +131,9 @@ def _key(group: Group) -> tuple[str, str, str]:
     return group.dataset, group.protocol, group.model
 
 
-def _add_results(gallery: Gallery, study: Study, dataset: str, groups: list[Group]) -> None:
+def _add_results(
+    gallery: Gallery, study: Study, dataset: str, groups: list[Group], paper: str | Path | None
+) -> None:
     """Training curves, confusion matrices and stress curves of one data set."""
     finished = [group for group in groups if group.finished]
     trained = [group for group in finished if not study.is_baseline(group)]
@@ -144,27 +147,42 @@ def _add_results(gallery: Gallery, study: Study, dataset: str, groups: list[Grou
         reason = "no model is trained in epochs" if finished else "no finished run"
         gallery.leave_out(f"training_curves_{dataset}", reason)
 
+    _add_confusion(gallery, study, dataset, finished)
     main = study.layout.main_protocols.get(dataset)
-    confusion = study.frames["confusion"]
-    counted = [g for g in finished if g.protocol == main and _has(confusion, g)]
-    if counted:
-        gallery.add(f"confusion_{dataset}", *confusion_figure(study, counted))
-    elif any(group.protocol == main for group in finished):
-        gallery.leave_out(f"confusion_{dataset}", "a transcription has no classes to confuse")
-    else:
-        gallery.leave_out(f"confusion_{dataset}", "no finished run under the main protocol")
-
     reading = [g for g in finished if g.protocol == main and _has(study.frames["handwriting"], g)]
     if reading:
         gallery.add(f"line_length_{dataset}", *line_length_figure(study, reading))
     elif dataset == "iam":
-        gallery.leave_out(f"line_length_{dataset}", "no finished run under the main protocol")
+        gallery.leave_out(f"line_length_{dataset}", NO_MAIN_RUN)
 
     tested = [group for group in finished if _has(study.frames["stress"], group)]
     if tested:
-        gallery.add(f"stress_{dataset}", *stress_figure(study, tested))
+        printed = read_printed(paper, 3) if paper is not None else None
+        gallery.add(f"stress_{dataset}", *stress_figure(study, tested, printed))
     elif any(group.protocol == study.layout.stress_protocol for group in groups):
         gallery.leave_out(f"stress_{dataset}", "no run with a `stress.csv`")
+
+
+def _add_confusion(gallery: Gallery, study: Study, dataset: str, finished: list[Group]) -> None:
+    """Confusion matrices of the main protocol, and of the models that tell sepsis by the hour."""
+    main = study.layout.main_protocols.get(dataset)
+    counted = [group for group in finished if _has(study.frames["confusion"], group)]
+    name = f"confusion_{dataset}"
+    mains = [group for group in counted if group.protocol == main]
+    hourly = [group for group in counted if study.is_hourly(group) and group not in mains]
+    shown = {name: mains, f"{name}_hourly": hourly}
+    for figure, groups in shown.items():
+        if groups:
+            gallery.add(figure, *confusion_figure(study, groups))
+    if not mains:
+        ran = any(group.protocol == main for group in finished)
+        reason = "a transcription has no classes to confuse" if ran else NO_MAIN_RUN
+        gallery.leave_out(name, reason)
+    drawn = {group.protocol for group in (*mains, *hourly)}
+    others = dict.fromkeys(g.protocol for g in counted if g.protocol not in drawn)
+    if others:
+        protocols = ", ".join(f"“{protocol}”" for protocol in others)
+        gallery.leave_out(f"{name} of further protocols", f"matrices of {protocols} are not drawn")
 
 
 def _add_alarms(

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,8 +11,10 @@ from matplotlib.lines import Line2D
 from liquidbench.evaluation.edits import KINDS
 from liquidbench.evaluation.statistics import mean_interval
 from liquidbench.reporting import style
+from liquidbench.reporting.bands import FEWEST_SEEDS, seed_count, seed_lines
 from liquidbench.reporting.differences import percent
 from liquidbench.reporting.line_errors import BIN, READINGS
+from liquidbench.reporting.looks import Look, model_handles, study_looks
 from liquidbench.reporting.printed import COLUMNS as PRINTED_COLUMNS
 from liquidbench.reporting.printed import PrintedTable
 from liquidbench.reporting.result_figures import about_runs, any_synthetic
@@ -20,7 +23,10 @@ from liquidbench.reporting.study import Group, Study, select, title_of
 from liquidbench.reporting.table import NOT_NEGATIVE, Row, Table, compare_numbers
 
 READING_LINES = {"greedy": "-", "beam": "--"}
+READING_SIZES = {"greedy": 6.5, "beam": 4}
 READING_NAMES = {"greedy": "greedy", "beam": "beam search"}
+# A mean over fewer test lines is no point of a curve.
+FEWEST_LINES = 5
 RATES = {name: heading for name, heading in TRANSCRIPTION if name != "loss"}
 ABOUT = ("Data set", "Data", "Protocol", "Model", "Reading", "Seeds", "Examples train / test")
 
@@ -103,22 +109,23 @@ def line_length_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, 
     title = f"{title_of(groups[0].dataset)}: character error rate by the length of the line"
     figure = style.new_figure(7.5, 4.8, title, any_synthetic(groups))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    styles = style.model_styles([group.model for group in groups])
+    looks = study_looks(study)
     for group in groups:
         rows = select(study.frames["handwriting"], group.dataset, group.protocol, group.model)
-        for reading, look in READING_LINES.items():
-            own, colours = rows[rows["reading"] == reading], styles[group.model]
-            _draw_rates(top, own, look, colours, study.layout.confidence)
+        for reading in READING_LINES:
+            own = rows[rows["reading"] == reading]
+            _draw_rates(top, own, reading, looks[group.model], study.layout.confidence)
     lines = rows[(rows["reading"] == "greedy") & (rows["seed"] == rows["seed"].min())]
-    bottom.bar(_middle(lines["shortest"]), lines["lines"], width=0.8 * BIN, color=style.LIGHT_GREY)
+    bars = bottom.bar(
+        _middle(lines["shortest"]), lines["lines"], width=0.8 * BIN, color=style.LIGHT_GREY
+    )
+    bottom.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=1)
+    bottom.margins(y=0.25)
     top.set(ylabel="CER (mean over lines)", ylim=(0, None))
     bottom.set(ylabel="Test lines", xlabel="Characters of the line")
     for axes in (top, bottom):
         axes.grid(alpha=0.3)
-    handles = [
-        Line2D([], [], color=colour, marker=marker, ms=5, label=model)
-        for model, (colour, marker) in styles.items()
-    ]
+    handles = model_handles((group.model for group in groups), looks, dashed=False)
     handles += [
         Line2D([], [], color=style.GREY, ls=look, label=READING_NAMES[reading])
         for reading, look in READING_LINES.items()
@@ -126,20 +133,24 @@ def line_length_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, 
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     caption = (
         f"{about_runs(groups)} Solid: greedy reading; dashed: beam search. {BIN} neighbouring lengths "
-        f"share a point. {_spread(groups, study.layout.confidence)} Below: test lines of each length."
+        f"share a point. Hollow and not joined: fewer than {FEWEST_LINES} test lines, which say little. "
+        f"{_spread(groups, study.layout.confidence)} Below: test lines of each length."
     )
     return figure, title, caption
 
 
 def _spread(groups: list[Group], confidence: float) -> str:
     """What a caption says of the seeds."""
-    several = [group for group in groups if len(group.finished) > 1]
-    if not several:
+    seeds = [len(group.finished) for group in groups]
+    if max(seeds) < 2:
         return "One seed, hence no interval."
-    text = (
-        f"Points: mean over seeds; bars: {percent(confidence)} interval of that mean (Student's t)."
-    )
-    return text if several == groups else f"{text} A model with one seed has no bars."
+    text = "Points: mean over seeds."
+    if any(1 < count < FEWEST_SEEDS for count in seeds):
+        text += " Thin lines: each of two seeds."
+    if max(seeds) >= FEWEST_SEEDS:
+        text += f" Bars: {percent(confidence)} interval of that mean (Student's t)"
+        text += "." if min(seeds) >= FEWEST_SEEDS else ", of models with three seeds or more."
+    return text
 
 
 def _middle(shortest: pd.Series) -> pd.Series:
@@ -147,16 +158,28 @@ def _middle(shortest: pd.Series) -> pd.Series:
 
 
 def _draw_rates(
-    axes: Axes, rows: pd.DataFrame, look: str, colours: tuple[str, str], confidence: float
+    axes: Axes, rows: pd.DataFrame, reading: str, look: Look, confidence: float
 ) -> None:
-    """One reading of one model: means over seeds, and intervals where a bin has several seeds."""
-    colour, marker = colours
-    rates = rows.groupby("shortest")["cer"]
-    mean = rates.mean()
-    places = _middle(mean.index.to_series())
-    axes.plot(places, mean, look, color=colour, marker=marker, ms=4)
-    reach = rates.agg(half_interval, confidence)
-    axes.errorbar(places, mean, yerr=reach, fmt="none", ecolor=colour, elinewidth=1, capsize=2)
+    """One reading of one model: means over seeds, and what the seeds say; bins of few lines stand alone."""
+    by_seed = rows.pivot(index="shortest", columns="seed", values="cer")
+    many = rows.groupby("shortest")["lines"].min() >= FEWEST_LINES
+    dashes = READING_LINES[reading]
+    # Smaller the second time, so that of readings on each other both are seen.
+    options = {"color": look.colour, "marker": look.marker, "ms": READING_SIZES[reading]}
+    for some, how in ((many, {"ls": dashes}), (~many, {"ls": "none", "mfc": "white"})):
+        if some.any():
+            own = by_seed[some]
+            axes.plot(_middle(own.index.to_series()), own.mean(axis=1), **options, **how)
+    joined = by_seed[many].set_axis(_middle(by_seed[many].index.to_series()))
+    seed_lines(axes, joined, look.colour, dashes)
+    if seed_count(by_seed) < FEWEST_SEEDS:
+        return
+    mean = by_seed.mean(axis=1)
+    reach = by_seed.agg(half_interval, axis=1, confidence=confidence)
+    # An error rate is not negative.
+    below = np.minimum(reach, mean)
+    bars = {"fmt": "none", "ecolor": look.colour, "elinewidth": 1, "capsize": 2}
+    axes.errorbar(_middle(by_seed.index.to_series()), mean, yerr=[below, reach], **bars)
 
 
 def half_interval(values: pd.Series, confidence: float) -> float:

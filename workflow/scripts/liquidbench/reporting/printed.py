@@ -48,6 +48,11 @@ class PrintedTable:
                 return row.row
         return ""
 
+    def models_of(self, row: str) -> list[str]:
+        """Our models that a row of the paper stands for; empty for all, or for a row that is not there."""
+        named = self._frame.loc[self._frame["row"] == row, "models"]
+        return [] if named.empty else named.iloc[0].split()
+
     def pairs(self, first: str, second: str) -> list[tuple[str, float, float]]:
         """(the paper's row, value of one figure, value of another) of each row that has both as numbers."""
         wide = self._frame[self._frame["value"].notna()]

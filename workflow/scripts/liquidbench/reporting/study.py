@@ -199,6 +199,12 @@ class Study:
         """Whether the model has no core: nothing of it is trained in epochs, and it has no modules to draw."""
         return "baseline.name" in set(self._settings_of(group)["setting"])
 
+    def chooses_threshold(self, group: Group) -> bool:
+        """Whether the runs chose their alarm threshold after training, by a rule, and not took a number."""
+        settings = self._settings_of(group)
+        rules = settings.loc[settings["setting"] == "training.threshold", "value"]
+        return bool(pd.to_numeric(rules, errors="coerce").isna().any())
+
     def core_of(self, group: Group) -> str:
         """The kind of a model's core, such as "lstm"; empty without one, or before a run has finished."""
         settings = self._settings_of(group)

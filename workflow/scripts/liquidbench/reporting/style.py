@@ -1,4 +1,4 @@
-"""How every figure looks: colours, fonts, the synthetic banner."""
+"""How every figure looks: colours, fonts, the synthetic banner. (A model's own look: `looks.py`.)"""
 
 import matplotlib
 
@@ -18,10 +18,7 @@ REDS = LinearSegmentedColormap.from_list("reds", ["#FFFFFF", ORANGE, VERMILION, 
 GREYS = LinearSegmentedColormap.from_list("greys", ["#FFFFFF", "#888888", "#000000"])
 DIVERGING = LinearSegmentedColormap.from_list("diverging", [VERMILION, "#FFFFFF", BLUE])
 
-_FIRST = {"lstm": VERMILION, "cfc": BLUE}
-_OTHERS = [GREEN, PURPLE, ORANGE, SKY, BLACK]
 TITLE_HEIGHT, BANNER_HEIGHT = 0.45, 0.35  # inches
-_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
 SETTINGS = {
     "font.family": "DejaVu Sans",
@@ -52,7 +49,9 @@ def apply_style() -> None:
     matplotlib.rcParams.update(SETTINGS)
 
 
-def new_figure(width: float, height: float, title: str, synthetic: bool) -> Figure:
+def new_figure(
+    width: float, height: float, title: str, synthetic: bool, *, square: bool = False
+) -> Figure:
     """An empty figure with its title and, on synthetic data, a banner above it.
 
     Args:
@@ -60,10 +59,11 @@ def new_figure(width: float, height: float, title: str, synthetic: bool) -> Figu
         height: of what lies below the heading, inches.
         title: one line.
         synthetic: whether the figure shows anything made from synthetic data.
+        square: whether panels keep their own shape, as images do: then they are moved together.
     """
     heading = TITLE_HEIGHT + BANNER_HEIGHT * synthetic
     total = height + heading
-    figure = plt.figure(figsize=(width, total), layout="constrained")
+    figure = plt.figure(figsize=(width, total), layout="compressed" if square else "constrained")
     # The layout engine keeps clear of neither texts nor a suptitle under a banner: give the heading
     # room of its own.
     figure.get_layout_engine().set(
@@ -84,22 +84,3 @@ def _add_banner(figure: Figure, height: float) -> None:
     text = "SYNTHETIC DATA: generated, not the real data set"
     heavy = {"color": "white", "weight": "bold", "size": 10}
     figure.text(0.5, 1 - height / 2, text, ha="center", va="center", **heavy)
-
-
-def model_styles(models: list[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker for each model, in order: the first LSTM vermilion, the first CfC blue.
-
-    With more models than colours, colours come again with another marker.
-    """
-    palette = [VERMILION, BLUE, *_OTHERS]
-    styles: dict[str, tuple[str, str]] = {}
-    taken: set[str] = set()
-    for position, model in enumerate(models):
-        family = _FIRST.get(model.split("-")[0])
-        free = [colour for colour in (family, *_OTHERS) if colour and colour not in taken]
-        marker = _MARKERS[position % len(_MARKERS)]
-        again = [colour for colour in palette if (colour, marker) not in styles.values()]
-        colour = (free or again or [GREY])[0]
-        taken.add(colour)
-        styles[model] = (colour, marker)
-    return styles
