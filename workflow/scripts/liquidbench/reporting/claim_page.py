@@ -24,6 +24,7 @@ from liquidbench.reporting.claim_verdicts import (
     Outcome,
 )
 from liquidbench.reporting.claims import Judged
+from liquidbench.reporting.gap_summary import gap_summary
 from liquidbench.reporting.study import Study, synthetic_warning
 
 # What fell comes first, what cannot be told comes last.
@@ -137,7 +138,7 @@ def as_markdown(study: Study, judged: Sequence[Judged]) -> str:
     name = f": {study.layout.study}" if study.layout.study else ""
     papers = [one for one in judged if not one.claim.extension]
     parts = [f"# The paper's claims{name}\n", synthetic_warning(study), _counts(papers)]
-    parts += [_data(judged), _main(papers)]
+    parts += [_data(judged), gap_summary(study), _main(papers)]
     for verdict, meaning in SECTIONS.items():
         some = [one for one in papers if one.verdict == verdict and not one.on_paper_alone]
         parts.append(_section(verdict, meaning, some))
