@@ -22,6 +22,7 @@ rule train:
         device=config["device"],
         jobs_per_gpu=config["jobs_per_gpu"],
         core_implementation=config["core_implementation"],
+        max_minutes=str(config["max_minutes"] or "none"),
         mem_mb=8000,
         runtime=720,
     params:
@@ -35,4 +36,5 @@ rule train:
         " --settings {params.settings:q} --device {resources.device} --threads {threads}"
         " --jobs-per-gpu {resources.jobs_per_gpu}"
         " --core-implementation {resources.core_implementation}"
+        " --max-minutes {resources.max_minutes}"
         " --out {params.directory:q} 2>&1 | tee {log:q}"

@@ -18,6 +18,16 @@ from liquidbench.training.run import RunRequest, train_run
 from liquidbench.training.run_files import add_run_arguments
 
 
+def minutes(text: str) -> float | None:
+    """A number of minutes above 0, or "none"."""
+    if text == "none":
+        return None
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,8 +38,8 @@ def main() -> None:
     parser.add_argument("--core-implementation", choices=CHOICES, default="auto")
     parser.add_argument(
         "--max-minutes",
-        type=float,
-        help="end in time, with exit status 75; the same command goes on from the last epoch",
+        type=minutes,
+        help="end in time, with exit status 75 (none: take all it needs); the same command goes on from the last epoch",
     )
     arguments = parser.parse_args()
     request = RunRequest(
