@@ -72,7 +72,9 @@ def a_judged_study():
 def test_the_page_begins_with_counts_that_add_up_and_the_data():
     study, found = a_judged_study()
     page = as_markdown(study, found)
-    told = re.search(r"\*\*(\d+) claims of the paper: (.+)\.\*\*", page.split("##")[0])
+    told = re.search(
+        r"\*\*(\d+) claims of the paper: (.+)\.\*\*", page.split("## The main claims")[0]
+    )
     (by_runs, on_paper) = re.search(
         r"\((\d+) by our runs, (\d+) on paper alone\)", told[2]
     ).groups()
@@ -89,7 +91,10 @@ def test_the_page_begins_with_counts_that_add_up_and_the_data():
     assert int(printed) + int(read) == counts["inconsistent in the paper itself"]
     assert int(read) > 10
     assert set(SECTIONS) == set(ORDER)
-    assert "- N-MNIST: download; protocol released; cfc and lstm; 3 seeds" in page.split("##")[0]
+    assert (
+        "- N-MNIST: download; protocol released; cfc and lstm; 3 seeds"
+        in page.split("## The main claims")[0]
+    )
     assert "SYNTHETIC" not in page
     for one in found:
         assert one.claim.claim in page

@@ -1,5 +1,6 @@
 """The table at the head of the claims page: pairs that were trained alike, and who is better by which interval."""
 
+import pandas as pd
 import pytest
 
 from claim_helpers import Summaries
@@ -13,7 +14,11 @@ def study_with(*models, rows=(), dataset="nmnist", **options):
     for name, core, *more in models:
         settings = [("architecture.core.name", core), ("training.epochs", "30"), *more]
         summaries.add(
-            name, {"test/loss": [0.1]}, dataset=dataset, protocol="gaps", settings=settings
+            name,
+            {"test/loss": [0.1], "parameters/core": [1234]},
+            dataset=dataset,
+            protocol="gaps",
+            settings=settings,
         )
     for row in rows:
         summaries.stress_differences(dataset=dataset, protocol="gaps", seeds=5, **row)
@@ -36,33 +41,60 @@ MODELS = (("cfc", "cfc"), ("lstm", "lstm"))
 
 def test_a_pair_has_its_differences_liquid_less_lstm_and_who_is_better():
     rows = [
-        difference("lstm", "cfc", "0", 0.001, -0.002, 0.004),
+        difference("lstm", "cfc", "0", 0.001, -0.002, 0.004, p_holm=0.5),
         difference("lstm", "cfc", "area", -0.05, -0.07, -0.03),
         difference("lstm", "cfc", "loss", 0.051, 0.02, 0.08),
         difference("lstm", "cfc", "area", 0.05, 0.03, 0.07, "remove_steps"),
-        difference("lstm", "cfc", "loss", -0.01, -0.03, 0.01, "remove_steps"),
+        # Its interval excludes 0, but not after as many comparisons.
+        difference("lstm", "cfc", "loss", -0.02, -0.03, -0.01, "remove_steps", p_holm=0.2),
     ]
     ((*front, whole, kept, lost, kept_removed, lost_removed),) = cells(
         study_with(*MODELS, rows=rows)
     )
-    assert front == ["N-MNIST", "download", "gaps", "cfc", "lstm", "accuracy", "5"]
-    assert whole == "-0.10 [-0.40, 0.20] **open**"
+    sizes = ["cfc (1,234 core parameters)", "lstm (1,234 core parameters)"]
+    assert front == ["N-MNIST", "download", "gaps", *sizes, "accuracy", "5"]
+    assert whole == "-0.10 [-0.40, 0.20]"
     assert kept == "+5.00 [3.00, 7.00] **liquid**"
     # It loses less.
     assert lost == "-5.10 [-8.00, -2.00] **liquid**"
     assert kept_removed == "-5.00 [-7.00, -3.00] **LSTM**"
-    assert lost_removed == "+1.00 [-1.00, 3.00] **open**"
+    assert lost_removed == "+2.00 [1.00, 3.00]"
 
 
-def test_an_error_rate_is_better_low_and_its_loss_negative():
+def test_what_pairs_may_differ_in_stands_beside_their_names():
+    lstm = ("lstm", "lstm", ("architecture.core.layers", "2"))
+    lstm += (("architecture.core.bidirectional", "true"),)
+    row = difference("cfc", "lstm", "area", 0.05, 0.03, 0.07)
+    ((*front, _, _, _, _, _),) = cells(study_with(MODELS[0], lstm, rows=[row]))
+    assert front[4] == "lstm (1,234 core parameters, 2 layers, both directions)"
+
+
+def test_an_error_rate_is_better_low_and_so_is_every_loss():
     rows = [
         difference("cfc", "lstm", "area", -0.1, -0.12, -0.08, metric="cer"),
-        # The CfC's error rate rises by less: 0.3 - 0.5 against 0.3 - 0.6.
         difference("cfc", "lstm", "loss", 0.1, 0.08, 0.12, metric="cer"),
     ]
     ((*_, kept, lost, removed, _),) = cells(study_with(*MODELS, rows=rows, dataset="iam"))
-    assert kept.endswith("**liquid**") and lost == "+10.00 [8.00, 12.00] **liquid**"
+    assert kept.endswith("**liquid**") and lost == "+10.00 [8.00, 12.00] **LSTM**"
     assert removed == "–"
+
+
+def test_nobody_is_better_on_synthetic_data_or_where_a_note_bars_it():
+    rows = [
+        difference("cfc", "lstm", "area", 0.05, 0.03, 0.07, kind)
+        for kind in ("zero_steps", "remove_steps")
+    ]
+    synthetic = study_with(*MODELS, rows=rows, synthetic=True, source="synthetic")
+    assert "**" not in gap_summary(synthetic).split("|", 1)[1]
+    pooled = [(name, core, ("architecture.pooling", "mean_with_padding")) for name, core in MODELS]
+    study = study_with(*pooled, rows=rows)
+    removed = {"dataset": "nmnist", "protocol": "gaps", "model": "cfc", "seed": 0}
+    removed |= {"corruption": "remove_steps", "rate": 0.3, "draw": 0, "value": 0.5}
+    frame = study.frames["stress"]
+    study.frames["stress"] = pd.concat([frame, pd.DataFrame([removed])], ignore_index=True)
+    ((*_, zeroed, _, taken_out, _),) = cells(study)
+    assert zeroed.endswith("**liquid**") and taken_out == "+5.00 [3.00, 7.00]"
+    assert "the mean takes in the padding" in gap_summary(study)
 
 
 def test_stays_are_judged_by_average_precision_and_lost_hours():
@@ -73,7 +105,11 @@ def test_stays_are_judged_by_average_precision_and_lost_hours():
         ),
     ]
     ((*front, removed, _),) = cells(study_with(*MODELS, rows=rows, dataset="physionet"))
-    assert front[5] == "average precision" and removed == "-20.00 [-30.00, -10.00] **LSTM**"
+    assert (
+        front[5] == "average precision"
+        and front[6] == "5"
+        and removed == "-20.00 [-30.00, -10.00] **LSTM**"
+    )
 
 
 def test_one_seed_has_no_interval_and_nobody_is_better():
@@ -101,6 +137,16 @@ def test_only_models_that_were_trained_and_told_alike_are_paired(liquid, lstm, p
     study = study_with(*models, rows=rows)
     assert len(cells(study)) == paired
     assert bool(gap_summary(study)) == paired
+
+
+def test_a_liquid_network_without_a_rival_is_named():
+    models = (*MODELS, ("cfc-timed", "cfc", ("architecture.elapsed", "core")))
+    rows = [
+        difference("cfc", "lstm", "area", 0.05, 0.03, 0.07),
+        difference("cfc-timed", "lstm", "area", 0.05, 0.03, 0.07),
+    ]
+    text = gap_summary(study_with(*models, rows=rows))
+    assert "- no LSTM was trained and told like N-MNIST gaps/cfc-timed" in text
 
 
 def test_the_claims_page_has_it_before_the_claims():

@@ -54,7 +54,11 @@ def test_out_of_time_again_and_again_ends_as_if_it_had_not_been(project):
         options=("--retries", "2"),
     )
     assert limited.returncode == 0, limited.stdout
-    assert "stopped: " in limited.stdout and "going on after epoch 1" in limited.stdout and "after epoch 2" in limited.stdout
+    assert (
+        "stopped: " in limited.stdout
+        and "going on after epoch 1" in limited.stdout
+        and "after epoch 2" in limited.stdout
+    )
     assert results(project) == expected
     assert not list((project / RUN).glob("*checkpoint*"))
 

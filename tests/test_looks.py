@@ -9,9 +9,10 @@ import pytest
 from scipy import stats
 
 from fake_study import LAYOUT, run_item, write_run, write_stress
-from liquidbench.reporting.bands import SHARE, interval_band, seed_lines, spread_text
+from liquidbench.reporting.bands import interval_band, seed_lines, spread_text
 from liquidbench.reporting.clinical_figures import alarms_figure
 from liquidbench.reporting.looks import PAPERS, line_options, model_looks, protocol_fills
+from liquidbench.reporting.ranges import SHARE
 from liquidbench.reporting.result_figures import training_figure
 from liquidbench.reporting.runs import RunKey
 from liquidbench.reporting.stress_figures import stress_figure

@@ -127,6 +127,15 @@ def test_without_a_second_seed_or_example_a_linear_difference_says_what_it_can()
     assert one_example.high - 2 == pytest.approx(4.3027 / math.sqrt(3), abs=1e-4)
 
 
+def test_seeds_that_agree_but_for_rounding_are_as_those_that_agree():
+    alike, rounded = np.array([0.03, 0.03]), np.array([0.73 - 0.70, 0.83 - 0.80])
+    assert rounded[0] != rounded[1]
+    influences = np.random.default_rng(0).normal(0, 1e-3, (2, 200))
+    found = [linear_difference(gaps, influences) for gaps in (alike, rounded)]
+    assert found[0].p_value == pytest.approx(found[1].p_value) and found[1].p_value > 0.2
+    assert linear_difference([1e-17, -1e-17], influences).value == 0.0
+
+
 def test_area_under_a_curve_is_its_mean_height():
     # Trapezoids of 0.9 to 0.7 over 0.2, and 0.7 to 0.1 over 0.4, by hand.
     area = curve_area([0.0, 0.2, 0.6], [0.9, 0.7, 0.1])

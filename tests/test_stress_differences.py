@@ -117,6 +117,47 @@ def test_the_order_of_rows_does_not_matter_and_other_tests_are_not_paired(tmp_pa
         assert f"nmnist/stress/{model} seed 0: " in said and why in said
 
 
+def test_differences_that_are_equal_but_for_rounding_are_no_certainty(tmp_path):
+    """0.73 - 0.70 and 0.83 - 0.80 are not the same number; two seeds that agree by chance prove nothing."""
+    items = []
+    for seed, hits in ((0, (73, 70)), (1, (83, 80))):
+        for model, count in zip("ab", hits):
+            order = np.random.default_rng([seed, count]).permutation(100)
+            correct = np.tile(order < count, (len(CONDITIONS), 1))
+            ids = [f"s{seed}-{number}" for number in range(100)]
+            items.append(write_tested(tmp_path, model, seed, correct, ids=ids))
+    frame = compared(tmp_path, items)
+    row = frame.loc["area"]
+    assert row["difference"] == pytest.approx(0.03)
+    assert row["p_value"] > 0.3 and row["low"] < -0.1
+    assert frame.loc["loss", "p_value"] == 1.0
+
+
+def test_at_rate_0_a_pair_is_compared_once_whatever_is_lost_after_it(tmp_path):
+    conditions = [(name, rate, 0) for name in ("zero_steps", "remove_steps") for rate in (0.0, 0.5)]
+    items = []
+    for seed in range(3):
+        for k, model in enumerate("abc"):
+            correct = right([0.9 - 0.1 * k, 0.5, 0.9 - 0.1 * k, 0.4], 10 * seed + k)
+            correct[2] = correct[0]
+            items.append(write_tested(tmp_path, model, seed, correct, conditions))
+    frame = compared(tmp_path, items)
+    assert set(frame.loc["0", "comparisons"]) == {3} and set(frame.loc["area", "comparisons"]) == {
+        6
+    }
+    whole = frame.loc["0"].groupby(["model_a", "model_b"])["p_holm"].nunique()
+    assert (whole == 1).all()
+
+
+def test_seeds_that_met_other_conditions_do_not_share_a_mean(tmp_path, capsys):
+    items, told = a_study(tmp_path, seeds=1)
+    other = [(name, 0.9 if rate == 1.0 else rate, draw) for name, rate, draw in CONDITIONS]
+    odd = [write_tested(tmp_path, model, 1, told[model, 0], other) for model in "ab"]
+    frame = compared(tmp_path, items + odd)
+    assert (frame["seeds"] == 1).all() and "1" in frame.index and "0.9" not in frame.index
+    assert "nmnist/stress/a seed 1: met another stress test" in capsys.readouterr().out
+
+
 def test_a_single_seed_says_so_and_a_single_rate_has_no_area(tmp_path):
     items, told = a_study(tmp_path, seeds=1)
     frame = compared(tmp_path, items)
@@ -194,6 +235,8 @@ def test_error_rates_of_lines_are_means_over_lines(tmp_path):
     frame = compared(tmp_path, items)
     assert frame.loc["0.5", "value_a"] == pytest.approx(rates[1])
     assert frame.loc["area", "difference"] == pytest.approx(-(2 / 4 + 2 / 10 + 2) / 3 / 2)
+    # Rates that rise are a loss, and b's rise by more.
+    assert frame.loc["loss", "value_b"] > frame.loc["loss", "value_a"] > 0
 
 
 def broken(change):

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from fake_study import LAYOUT, run_item, write_run, write_stress
-from liquidbench.reporting.claim_evidence import Evidence, quantity
+from liquidbench.reporting.claim_evidence import Evidence
+from liquidbench.reporting.claim_quantities import quantity
 from liquidbench.reporting.table_files import build_tables
 from test_tables import PAPER, line, study_of, table_named
 

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from liquidbench.evaluation.statistics import Estimate, cochran_estimate, variance_parts
+from liquidbench.evaluation.statistics import (
+    Estimate,
+    cochran_estimate,
+    scatter,
+    variance_parts,
+    without_rounding,
+)
 
 Influence = NDArray[np.float64]
 
@@ -116,11 +122,9 @@ def linear_difference(
     Returns:
         The estimate; without interval and p-value for a single seed, all NaN for none.
     """
-    gaps = np.asarray(gaps, dtype=np.float64)
+    gaps = without_rounding(np.asarray(gaps, dtype=np.float64))
     if len(gaps) < 2:
         return Estimate(float(gaps[0]) if len(gaps) else np.nan)
     of_mean, of_each = influence_variances(influences)
-    parts = variance_parts(
-        float(gaps.var(ddof=1)), len(gaps), of_mean, of_each, units=influences.shape[1]
-    )
+    parts = variance_parts(scatter(gaps), len(gaps), of_mean, of_each, units=influences.shape[1])
     return cochran_estimate(float(gaps.mean()), parts, confidence)

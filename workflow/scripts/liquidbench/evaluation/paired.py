@@ -19,8 +19,10 @@ from liquidbench.evaluation.influence import influence_variances, linear_differe
 from liquidbench.evaluation.statistics import (
     Estimate,
     cochran_estimate,
+    scatter,
     student_estimate,
     variance_parts,
+    without_rounding,
 )
 from liquidbench.evaluation.weighted_metrics import Answers, BinaryAnswers, figures_of_draws
 
@@ -28,8 +30,6 @@ from liquidbench.evaluation.weighted_metrics import Answers, BinaryAnswers, figu
 BOOTSTRAP_SEED = 20190416
 # Bytes of the weights in memory at once.
 CHUNK_BYTES = 8 * 2**20
-# Of sums of some thousand rates; the least difference that metrics of so many examples can have is far above.
-ROUNDING = 1e-12
 
 
 @dataclass
@@ -86,7 +86,7 @@ class PairedDraws:
             return linear_difference(gaps, influences, confidence)
         drawn = self._drawn_gaps(model_a, model_b, metric, seeds)
         of_mean, of_each = example_variances(drawn)
-        parts = variance_parts(float(gaps.var(ddof=1)), len(seeds), of_mean, of_each, self.units)
+        parts = variance_parts(scatter(gaps), len(seeds), of_mean, of_each, self.units)
         sides = self._sides(drawn, confidence)
         return cochran_estimate(float(gaps.mean()), parts, confidence, sides)
 
@@ -163,11 +163,6 @@ class PairedDraws:
     def _count(self) -> int:
         """The number of draws."""
         return len(next(iter(next(iter(self.draws.values())).values())))
-
-
-def without_rounding(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Differences with 0 for what is only the rounding of two sums."""
-    return np.where(np.abs(gaps) < ROUNDING, 0.0, gaps)
 
 
 def example_variances(drawn: NDArray[np.float64]) -> tuple[float, float]:

@@ -9,14 +9,12 @@ from matplotlib.colors import to_rgba
 
 from liquidbench.evaluation.statistics import mean_interval
 from liquidbench.reporting.differences import percent
+from liquidbench.reporting.ranges import Range
 
 # Student's interval of two seeds is 12.7 standard errors wide on either side, and would leave nothing else to see.
 FEWEST_SEEDS = 3
 # Light enough that half a dozen bands over each other leave the lines readable; the edges tell whose band it is.
 BAND_ALPHA, EDGE_ALPHA = 0.10, 0.45
-
-Range = tuple[float, float]
-SHARE, NOT_NEGATIVE = (0.0, 1.0), (0.0, math.inf)
 
 
 def seed_count(by_seed: pd.DataFrame) -> int:

@@ -16,7 +16,7 @@ from liquidbench.reporting.claim_intervals import (
 )
 from liquidbench.reporting.claim_quantities import Quantity
 from liquidbench.reporting.differences import NO_FIGURE, ONE_SEED, percent
-from liquidbench.reporting.stress_differences import AREA, LOSS
+from liquidbench.reporting.stress_differences import AREA, ERRORS, LOSS
 from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, select, title_of
 
 # Examples of the official files: (train, test) where they are split, else in all. Fewer are a part of the data.
@@ -169,7 +169,12 @@ class Evidence:
         }
         if rate == AREA:
             return areas
-        return {seed: curve[0.0] - areas[seed] for seed, curve in curves.items() if 0.0 in curve}
+        sign = -1 if metric in ERRORS else 1
+        return {
+            seed: sign * (curve[0.0] - areas[seed])
+            for seed, curve in curves.items()
+            if 0.0 in curve
+        }
 
     def clinical_figures(self, group: Group, level: str) -> set[str]:
         """The names of the figures that clinical.csv has for a group."""

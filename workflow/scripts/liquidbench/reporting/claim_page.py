@@ -131,14 +131,14 @@ def _csv_line(one: Judged, number: int, kind: str, outcome: Outcome) -> dict[str
 
 
 def as_markdown(study: Study, judged: Sequence[Judged]) -> str:
-    """The page: how many of which verdict and on which data, the main claims, then all by verdict.
+    """The page: the study's own question, how many claims have which verdict and on which data, then all.
 
     What is no sentence of the paper comes last, and is counted nowhere.
     """
     name = f": {study.layout.study}" if study.layout.study else ""
     papers = [one for one in judged if not one.claim.extension]
-    parts = [f"# The paper's claims{name}\n", synthetic_warning(study), _counts(papers)]
-    parts += [_data(judged), gap_summary(study), _main(papers)]
+    parts = [f"# The paper's claims{name}\n", synthetic_warning(study), gap_summary(study)]
+    parts += [_counts(papers), _data(judged), _main(papers)]
     for verdict, meaning in SECTIONS.items():
         some = [one for one in papers if one.verdict == verdict and not one.on_paper_alone]
         parts.append(_section(verdict, meaning, some))
@@ -173,7 +173,7 @@ def _counts(judged: Sequence[Judged]) -> str:
     told = [
         f"{counts[name]} {name}{parts.get(name, '') if counts[name] else ''}" for name in SECTIONS
     ]
-    text = f"**{len(judged)} claims of the paper: {', '.join(told)}.**\n"
+    text = f"## Claim by claim\n\n**{len(judged)} claims of the paper: {', '.join(told)}.**\n"
     qualified = Counter(
         one.verdict + qualifier(one) for one in judged if qualifier(one) and not one.on_paper_alone
     )

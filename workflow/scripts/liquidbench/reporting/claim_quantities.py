@@ -31,7 +31,7 @@ class Quantity:
     """A figure of ours by name: `test/accuracy`, `gap/accuracy` (train as it went less test), `parameters/core`,
     `costs/<column>`, `clinical/<level>/<figure>`, `stress/<corruption>/<rate>%/<metric>`,
     `stress/<corruption>/area/<metric>` (the mean of the curve over the tested rates) or
-    `stress/<corruption>/loss/<metric>` (the figure with nothing lost, less that mean)."""
+    `stress/<corruption>/loss/<metric>` (how much worse that mean is than the figure with nothing lost)."""
 
     name: str
     summary: str

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from liquidbench.evaluation.utility import EARLIEST
 from liquidbench.reporting import style
-from liquidbench.reporting.bands import SHARE, interval_band, seed_lines
+from liquidbench.reporting.bands import interval_band, seed_lines
 from liquidbench.reporting.looks import (
     PAPERS,
     Look,
@@ -18,6 +18,7 @@ from liquidbench.reporting.looks import (
     study_looks,
 )
 from liquidbench.reporting.printed import PrintedTable
+from liquidbench.reporting.ranges import SHARE
 from liquidbench.reporting.result_figures import about_runs, any_synthetic, bands_text
 from liquidbench.reporting.study import Group, Study, select
 

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from liquidbench.reporting.ranges import NOT_NEGATIVE, SHARE
 from liquidbench.reporting.result_tables import synthetic_share
 from liquidbench.reporting.study import Group, Study, select, title_of
-from liquidbench.reporting.table import NOT_NEGATIVE, SHARE, Comparison, Row, Table, compare_numbers
+from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
 
 QUALITY = {
     "nmnist": ("accuracy", "accuracy"),

@@ -19,13 +19,13 @@ from liquidbench.evaluation.statistics import holm, mcnemar_exact
 from liquidbench.files import json_object
 from liquidbench.reporting.predictions import Predictions, read_predictions
 from liquidbench.reporting.runs import Run
+from liquidbench.reporting.titles import ONE_SEED
 
 COLUMNS = [
     *["dataset", "protocol", "model_a", "model_b", "metric", "seeds", "examples"],
     *["value_a", "value_b", "difference", "low", "high", "p_value", "p_holm", "comparisons"],
     *["mcnemar", "mcnemar_holm", "p_these_models", "interval", "synthetic"],
 ]
-ONE_SEED = "one seed"
 NO_FIGURE = "does not exist"
 
 # Metrics that answer one question, and so are corrected together.

@@ -5,19 +5,23 @@ from itertools import product
 import pandas as pd
 from tabulate import tabulate
 
-from liquidbench.reporting.differences import ONE_SEED
-from liquidbench.reporting.stress_differences import AREA, LOSS
+from liquidbench.reporting.stress_differences import AREA, ERRORS, LOSS
+from liquidbench.reporting.stress_notes import stress_notes, untrained_or_padded
 from liquidbench.reporting.study import Group, Study, select, title_of
 from liquidbench.reporting.table import NOTHING, interval_text, signed
-from liquidbench.reporting.titles import corruption_title
 
 LIQUID = ("cfc", "ltc")
-# One figure for each data set, of which errors are better low.
-FIGURES = {"nmnist": "accuracy", "quickdraw": "accuracy", "iam": "cer"}
-OF_STAYS = "average_precision"
-# The paper's test, and that of steps that are not there.
-LOSSES = (("zero_steps",), ("remove_steps", "drop_hours"))
-_FRONT = ("Data set", "Data", "Protocol", "Liquid", "LSTM", "Figure", "Seeds")
+# One figure for each data set.
+FIGURES = {
+    "nmnist": "accuracy",
+    "quickdraw": "accuracy",
+    "iam": "cer",
+    "physionet": "average_precision",
+}
+# The paper's test, and that of steps that are not there: hours of stays, moves of a pen, frames, columns.
+LOSSES = {"Zeroed": ("zero_steps",), "Removed": ("remove_steps", "drop_hours")}
+
+Pair = tuple[Group, Group]
 
 
 def gap_summary(study: Study) -> str:
@@ -26,28 +30,40 @@ def gap_summary(study: Study) -> str:
     Differences are liquid less LSTM, in percent: on whole sequences, of the mean over the rates (area), and of what is
     lost on average.
     """
-    lines = [line for pair in _pairs(study) for line in _line(study, *pair)]
-    if not lines:
+    pairs, alone = _pairs(study)
+    if not pairs:
         return ""
-    headings = [*_FRONT, "Whole sequences"]
-    for corruptions in LOSSES:
-        title = corruption_title(corruptions[0])
-        headings += [f"{title}: mean over the rates", f"{title}: loss"]
+    lines = [_line(study, *pair) for pair in pairs]
+    headings = ["Data set", "Data", "Protocol", "Liquid", "LSTM", "Figure", "Seeds"]
+    headings.append("Whole sequences")
+    for kind in LOSSES:
+        headings += [f"{kind}: mean over the rates", f"{kind}: loss"]
     body = tabulate(
         lines, headings, tablefmt="pipe", disable_numparse=True, colalign=["left"] * len(headings)
     )
+    notes = [
+        "who is better is named in bold where Holm's p says so, over all pairs and corruptions of the data set; not on "
+        "synthetic data, nor where a note below bars it",
+        "removed: steps, of sepsis stays hours; the time that they took goes to the next step",
+        *stress_notes(study, [group for pair in pairs for group in pair]),
+        *(
+            f"no LSTM was trained and told like {title_of(g.dataset)} {g.protocol}/{g.model}"
+            for g in alone
+        ),
+        "all pairs and kinds of loss: [Paired differences in the stress test](tables/table_stress_differences.md)",
+    ]
     return (
         "## With gaps: liquid less LSTM\n\n"
-        "Percent, liquid less LSTM, of pairs that had the same training and were both told the elapsed times or both "
-        "not. In brackets the interval over seeds, examples and losses, not corrected; behind it who is better by it, "
-        "or “open”. A loss is the figure on whole sequences less the mean over the rates: who loses less is better. "
-        "Of error rates the lower is better. All pairs and losses, with Holm's p: "
-        f"[Paired differences in the stress test](tables/table_stress_differences.md).\n\n{body}\n"
+        "Pairs that had the same training and were both told the elapsed times or both not; what else may differ of "
+        "them stands beside the names. In percent, liquid less LSTM; in brackets the interval over seeds, "
+        "examples and losses. Of an error rate the lower is better. A loss is how much worse the mean over the rates "
+        f"is than whole sequences: the lower, the more robust.\n\n{body}\n\n"
+        + "".join(f"- {note}\n" for note in notes)
     )
 
 
-def _pairs(study: Study) -> list[tuple[Group, Group]]:
-    """Stress-tested groups of one protocol, with a liquid core and with an LSTM, that were trained and told alike."""
+def _pairs(study: Study) -> tuple[list[Pair], list[Group]]:
+    """Stress-tested groups with a liquid core and with an LSTM, trained and told alike; and the liquid without one."""
     tested = study.frames["stress_differences"]
     names = set(zip(tested["dataset"], tested["protocol"], tested["model_a"]))
     names |= set(zip(tested["dataset"], tested["protocol"], tested["model_b"]))
@@ -55,54 +71,74 @@ def _pairs(study: Study) -> list[tuple[Group, Group]]:
     cores = {group: study.core_of(group) for group in groups}
     liquid = [group for group in groups if cores[group] in LIQUID]
     lstms = [group for group in groups if cores[group] == "lstm"]
-    return [
+    pairs = [
         (a, b)
         for a, b in product(liquid, lstms)
-        if (a.dataset, a.protocol) == (b.dataset, b.protocol) and _told(study, a) == _told(study, b)
+        if (a.dataset, a.protocol) == (b.dataset, b.protocol)
+        and _conditions(study, a) == _conditions(study, b)
     ]
+    paired = {group for group, _ in pairs}
+    return pairs, [group for group in liquid if group not in paired]
 
 
-def _told(study: Study, group: Group) -> tuple:
-    """How a group was trained, and whether it was told the elapsed times."""
+def _settings(study: Study, group: Group) -> dict[str, str]:
     rows = select(study.frames["settings"], group.dataset, group.protocol, group.model)
-    own = dict(zip(rows["setting"], rows["value"]))
+    return dict(zip(rows["setting"], rows["value"]))
+
+
+def _conditions(study: Study, group: Group) -> tuple:
+    """How a group was trained, and whether it was told the elapsed times."""
+    own = _settings(study, group)
     training = {name: value for name, value in own.items() if name.startswith("training.")}
     timed = own.get("architecture.elapsed", "none") != "none"
     return tuple(sorted(training.items())), timed
 
 
-def _line(study: Study, liquid: Group, lstm: Group) -> list[list[str]]:
-    """The pair's row; none where no row of differences has it."""
-    frame = study.frames["stress_differences"]
-    metric = FIGURES.get(liquid.dataset, OF_STAYS)
+def _described(study: Study, group: Group) -> str:
+    """The model's name, with what two models that were trained alike may differ in."""
+    own = _settings(study, group)
+    rows = select(study.frames["parameters"], group.dataset, group.protocol, group.model)
+    facts = [f"{int(count):,} core parameters" for count in rows["core"].dropna().unique()[:1]]
+    layers = own.get("architecture.core.layers", "1")
+    facts += [f"{layers} layers"] * (layers not in ("1", "null"))
+    facts += ["both directions"] * (own.get("architecture.core.bidirectional") == "true")
+    return f"{group.model} ({', '.join(facts)})" if facts else group.model
+
+
+def _line(study: Study, liquid: Group, lstm: Group) -> list[str]:
+    """The pair's row."""
+    frame, metric = study.frames["stress_differences"], FIGURES[liquid.dataset]
     rows = frame[(frame["dataset"] == liquid.dataset) & (frame["protocol"] == liquid.protocol)]
-    rows = rows[(rows["metric"] == metric)]
+    rows = rows[rows["metric"] == metric]
     turned = (rows["model_a"] == lstm.model) & (rows["model_b"] == liquid.model)
     rows = rows[turned | ((rows["model_a"] == liquid.model) & (rows["model_b"] == lstm.model))]
-    if rows.empty:
-        return []
-    better = -1 if metric == "cer" else 1
-    whole = rows[rows["figure"] == "0"].head(1)
-    cells = [_cell(whole, lstm.model, better)]
-    for corruptions in LOSSES:
+    better = "lower" if metric in ERRORS else "higher"
+    shown = [(rows[rows["figure"] == "0"].head(1), better, False)]
+    for corruptions in LOSSES.values():
         own = rows[rows["corruption"].isin(corruptions)]
-        first = own["corruption"].iloc[0] if not own.empty else ""
-        own = own[own["corruption"] == first]
-        cells.append(_cell(own[own["figure"] == AREA], lstm.model, better))
-        # The loss of an error rate is negative where errors rise: less of a loss is a higher number there too.
-        cells.append(_cell(own[own["figure"] == LOSS], lstm.model, -better))
+        own = own[own["corruption"] == own["corruption"].iloc[0]] if len(own) else own
+        barred = any(untrained_or_padded(study, g, corruptions[0]) for g in (liquid, lstm))
+        shown.append((own[own["figure"] == AREA], better, barred))
+        shown.append((own[own["figure"] == LOSS], "lower", barred))
+    level = 1 - study.layout.confidence
+    cells = [
+        _cell(row, lstm.model, good, None if barred or liquid.synthetic else level)
+        for row, good, barred in shown
+    ]
+    seeds = sorted({int(row["seeds"].iloc[0]) for row, _, _ in shown if len(row)})
     front = [title_of(liquid.dataset), liquid.data, liquid.protocol_label]
-    front += [liquid.model, lstm.model, metric.replace("_", " "), f"{int(rows['seeds'].max())}"]
-    return [[*front, *cells]]
+    front += [_described(study, liquid), _described(study, lstm), metric.replace("_", " ")]
+    return [*front, " to ".join(map(str, seeds[:1] + seeds[1:][-1:])), *cells]
 
 
-def _cell(rows: pd.DataFrame, lstm: str, better: int) -> str:
-    """A difference in percent, liquid less LSTM, with its interval and who is better by it.
+def _cell(rows: pd.DataFrame, lstm: str, better: str, level: float | None) -> str:
+    """A difference in percent, liquid less LSTM, with its interval and who is better.
 
     Args:
         rows: one row of differences, or none.
         lstm: the LSTM's name: where it is `model_a`, the signs turn.
-        better: 1 where a higher figure is better, else -1.
+        better: "higher" or "lower".
+        level: of Holm's p, up to which the better one is named; None: not at all.
     """
     if rows.empty:
         return NOTHING
@@ -110,7 +146,10 @@ def _cell(rows: pd.DataFrame, lstm: str, better: int) -> str:
     sign = -100 if row["model_a"] == lstm else 100
     shown = signed(sign * row["difference"], 2)
     if row["low"] != row["low"]:
-        return f"{shown} ({ONE_SEED if row['interval'] == ONE_SEED else row['interval']})"
+        return f"{shown} ({row['interval']})"
     low, high = sorted((sign * row["low"], sign * row["high"]))
-    who = "open" if low <= 0 <= high else "liquid" if (low > 0) == (better > 0) else "LSTM"
-    return f"{shown} {interval_text(low, high, 2)} **{who}**"
+    text = f"{shown} {interval_text(low, high, 2)}"
+    if level is None or not row["p_holm"] <= level:
+        return text
+    ahead = (sign * row["difference"] > 0) == (better == "higher")
+    return f"{text} **{'liquid' if ahead else 'LSTM'}**"

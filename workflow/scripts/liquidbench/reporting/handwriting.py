@@ -17,10 +17,11 @@ from liquidbench.reporting.line_errors import BIN, READINGS
 from liquidbench.reporting.looks import Look, model_handles, study_looks
 from liquidbench.reporting.printed import COLUMNS as PRINTED_COLUMNS
 from liquidbench.reporting.printed import PrintedTable
+from liquidbench.reporting.ranges import NOT_NEGATIVE
 from liquidbench.reporting.result_figures import about_runs, any_synthetic
 from liquidbench.reporting.result_tables import TRANSCRIPTION, common_notes, synthetic_share
 from liquidbench.reporting.study import Group, Study, select, title_of
-from liquidbench.reporting.table import NOT_NEGATIVE, Row, Table, compare_numbers
+from liquidbench.reporting.table import Row, Table, compare_numbers
 
 READING_LINES = {"greedy": "-", "beam": "--"}
 READING_SIZES = {"greedy": 6.5, "beam": 4}

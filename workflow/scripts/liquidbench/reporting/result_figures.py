@@ -9,13 +9,12 @@ from matplotlib.lines import Line2D
 
 from liquidbench.reporting import style
 from liquidbench.reporting.bands import (
-    NOT_NEGATIVE,
-    SHARE,
     interval_band,
     seed_lines,
     spread_text,
 )
 from liquidbench.reporting.looks import Look, model_handles, study_looks
+from liquidbench.reporting.ranges import NOT_NEGATIVE, SHARE
 from liquidbench.reporting.study import Group, Study, select, title_of
 
 METRIC_TITLES = {"accuracy": "Accuracy", "cer": "CER (mean over lines)"}

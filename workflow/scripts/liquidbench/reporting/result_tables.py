@@ -4,8 +4,9 @@ import math
 
 from liquidbench.reporting.differences import percent
 from liquidbench.reporting.printed import PrintedTable
+from liquidbench.reporting.ranges import NOT_NEGATIVE, SHARE
 from liquidbench.reporting.study import Group, Study, select, title_of
-from liquidbench.reporting.table import ALL_ALIKE, NOT_NEGATIVE, SHARE, Row, Table, compare_numbers
+from liquidbench.reporting.table import ALL_ALIKE, Row, Table, compare_numbers
 
 ABOUT = ("Data set", "Data", "Protocol", "Model", "Paper's row", "Seeds", "Examples train / test")
 

@@ -8,17 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator
 
 from liquidbench.reporting import style
-from liquidbench.reporting.bands import Range
 from liquidbench.reporting.study import Group, Study, select
 
-# In percent. A text read may have any number of characters.
-SHARE_RANGE = (0.0, 100.0)
-RANGES: dict[str, Range] = {
-    "accuracy": SHARE_RANGE,
-    "auroc": SHARE_RANGE,
-    "average_precision": SHARE_RANGE,
-    "cer": (0.0, math.inf),
-}
 CHANCE_AUROC = 50.0
 # How much of their height rates above 100 % keep.
 SQUEEZE = 0.2
@@ -35,7 +26,7 @@ def set_scale(metric: str, panels: list[Axes], values: np.ndarray) -> str:
     """Set the limits of panels that share their vertical axis.
 
     Args:
-        metric: a name of `RANGES`.
+        metric: a name of `STRESS_RANGES`.
         panels: the panels of the metric.
         values: everything that is drawn, in percent.
 

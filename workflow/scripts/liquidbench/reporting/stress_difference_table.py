@@ -11,9 +11,9 @@ from liquidbench.reporting.differences import percent
 from liquidbench.reporting.result_tables import synthetic_share
 from liquidbench.reporting.stress_differences import AREA, LOSS
 from liquidbench.reporting.stress_notes import stress_notes
-from liquidbench.reporting.stress_tables import METRIC_TITLES
 from liquidbench.reporting.study import Study, title_of
 from liquidbench.reporting.table import Comparison, Row, Table, compare_texts
+from liquidbench.reporting.titles import STRESS_METRIC_TITLES
 
 FIGURES = {
     "area_a": "Area A (%)",
@@ -62,7 +62,7 @@ def stress_differences_table(study: Study) -> Table:
         area = rows.loc[AREA]
         about = (
             *(title_of(dataset), group.data, group.protocol_label, model_a, model_b),
-            *(corruption, METRIC_TITLES[metric]),
+            *(corruption, STRESS_METRIC_TITLES[metric]),
             *(f"{int(area['seeds'])}", f"{int(area['examples']):,}"),
         )
         table.rows.append(Row(about, _figures(rows)))
@@ -70,12 +70,13 @@ def stress_differences_table(study: Study) -> Table:
     shown = [groups[key] for key in compared]
     table.synthetic = synthetic_share(shown)
     table.notes = [
-        "area: the mean of the curve over the rates, by trapezoids; loss: the figure on whole sequences less the area, "
-        "so a positive difference says that A loses more than B (of an error rate, a negative one)",
+        "area: the mean of the curve over the rates, by trapezoids; loss: how much worse it is than the figure on "
+        "whole sequences, so a positive difference says that A loses more than B",
         f"in brackets the {percent(study.layout.confidence)} interval, for other seeds, test examples and losses at "
         "once, paired by seed and example, not corrected; both models lose the same",
         *stress_notes(study, shown),
-        "p (Holm) is corrected within a data set, a protocol and a metric, for all pairs and corruptions",
+        "p (Holm) is corrected for all pairs and corruptions of a data set, a protocol and a metric, areas and losses "
+        "each by themselves",
         "the differences at each rate are in stress_differences.csv of the summaries",
     ]
     return table

@@ -26,6 +26,8 @@ COLUMNS = [
     *["p_value", "p_holm", "comparisons", "interval", "synthetic"],
 ]
 AREA, LOSS = "area", "loss"
+# Metrics that rise where a model gets worse.
+ERRORS = ("cer",)
 # Model and seed.
 Key = tuple[str, int]
 
@@ -42,7 +44,8 @@ def stress_differences(
 
     Returns:
         A row per pair, corruption, metric and figure, with `COLUMNS`. Figures are the rates ("0.3"), `area` (the mean
-        over the rates, by trapezoids) and `loss` (the figure at rate 0 less the area).
+        over the rates, by trapezoids) and `loss` (how much worse that is than the figure at
+        rate 0).
 
     Raises:
         InputError: a `stress_answers.npz` is damaged.
@@ -63,14 +66,18 @@ def stress_differences(
 
 
 def _paired_answers(results: str | Path, runs: list[Run]) -> dict[Key, StressAnswers]:
-    """The answers of runs that can be paired: those that met what the first run of their seed met."""
+    """The answers of runs that can be paired: under the conditions of the first run, on the examples of its seed's."""
     first: dict[int, StressAnswers] = {}
+    conditions = None
     answered = {}
     for run in runs:
         answers = read_stress_answers(results, run)
         if answers is None:
             print(f"warning: {run.key.label}: no stress_answers.npz, so it is not compared")
-        elif not answers.same_test(first.setdefault(run.key.seed, answers)):
+            continue
+        conditions = answers.conditions if conditions is None else conditions
+        same = answers.conditions.equals(conditions)
+        if not same or not answers.same_examples(first.setdefault(run.key.seed, answers)):
             print(f"warning: {run.key.label}: met another stress test, so it is not compared")
         else:
             answered[run.key.model, run.key.seed] = answers
@@ -89,28 +96,29 @@ def _compare(answered: dict[Key, StressAnswers], settings: Settings) -> Iterator
     for corruption in dict.fromkeys(some.conditions["corruption"]):
         for metric in some.metrics:
             figures = {
-                key: figures_of_curve(one.rates(corruption), one.curve(corruption, metric))
+                key: figures_of_curve(
+                    one.rates(corruption), one.curve(corruption, metric), metric in ERRORS
+                )
                 for key, one in answered.items()
-                if corruption in set(one.conditions["corruption"])
             }
             for a, b in pairs:
                 seeds = sorted(seed for model, seed in figures if model == a)
                 seeds = [seed for seed in seeds if (b, seed) in figures]
                 for figure in figures[a, seeds[0]] if seeds else ():
-                    there = [seed for seed in seeds if figure in figures[a, seed]]
-                    row = _row(figures, places, (a, b), there, figure, len(everyone), settings)
-                    examples = max(len(answered[a, seed].ids) for seed in there)
+                    row = _row(figures, places, (a, b), seeds, figure, len(everyone), settings)
+                    examples = max(len(answered[a, seed].ids) for seed in seeds)
                     yield {"corruption": corruption, "metric": metric, "examples": examples, **row}
 
 
 def figures_of_curve(
-    rates: NDArray[np.float64], curve: Curve
+    rates: NDArray[np.float64], curve: Curve, of_errors: bool = False
 ) -> dict[str, tuple[float, NDArray[np.float64]]]:
     """Figure name to value and influences: each rate's, the area, and what is lost on average.
 
     Args:
         rates: (rates,) ascending.
         curve: over them.
+        of_errors: the figure is an error rate, which rises where a model loses.
     """
     figures = {
         f"{rate:g}": pair for rate, *pair in zip(rates, curve.values, curve.influences, strict=True)
@@ -119,7 +127,9 @@ def figures_of_curve(
         area = float(curve_area(rates, curve.values)), curve_area(rates, curve.influences.T)
         figures[AREA] = area
         if rates[0] == 0:
-            figures[LOSS] = curve.values[0] - area[0], curve.influences[0] - area[1]
+            sign = -1 if of_errors else 1
+            loss = curve.values[0] - area[0], curve.influences[0] - area[1]
+            figures[LOSS] = tuple(sign * part for part in loss)
     return figures
 
 
@@ -154,10 +164,14 @@ def _row(
 
 
 def _correct(rows: list[dict[str, Any]]) -> None:
-    """Holm's correction over the pairs and corruptions of each metric and figure."""
-    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    """Holm's correction over the pairs and corruptions of each metric and figure; at rate 0 nothing is lost yet."""
+    families: dict[tuple[str, str], dict[tuple, list[dict[str, Any]]]] = {}
     for row in rows:
-        families.setdefault((row["metric"], row["figure"]), []).append(row)
+        pair = row["model_a"], row["model_b"]
+        asked = pair if row["figure"] == "0" else (*pair, row["corruption"])
+        families.setdefault((row["metric"], row["figure"]), {}).setdefault(asked, []).append(row)
     for family in families.values():
-        for row, value in zip(family, holm([row["p_value"] for row in family])):
-            row |= {"p_holm": value, "comparisons": len(family)}
+        corrected = holm([same[0]["p_value"] for same in family.values()])
+        for same, value in zip(family.values(), corrected):
+            for row in same:
+                row |= {"p_holm": value, "comparisons": len(family)}

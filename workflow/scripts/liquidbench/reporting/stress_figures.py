@@ -18,11 +18,12 @@ from liquidbench.reporting.looks import (
     study_looks,
 )
 from liquidbench.reporting.printed import PrintedTable
+from liquidbench.reporting.ranges import STRESS_RANGES
 from liquidbench.reporting.result_figures import about_runs, any_synthetic, bands_text
-from liquidbench.reporting.stress_axes import RANGES, add_no_skill, set_scale, values_drawn
-from liquidbench.reporting.stress_tables import METRIC_TITLES, PRINTED_RATES, percent
+from liquidbench.reporting.stress_axes import add_no_skill, set_scale, values_drawn
+from liquidbench.reporting.stress_tables import PRINTED_RATES, rate_text
 from liquidbench.reporting.study import Group, Study, select, title_of
-from liquidbench.reporting.titles import corruption_title
+from liquidbench.reporting.titles import STRESS_METRIC_TITLES, corruption_title
 
 # What a figure shows, the first that a data set has any of: accuracy says little where one class is rare.
 SHOWN = (("cer",), ("auroc", "average_precision"), ("accuracy",))
@@ -96,7 +97,7 @@ def _panels(
             axes.sharey(first.setdefault(metric, axes))
             axes.tick_params(labelleft=column == 0)
             if column == 0:
-                axes.set_ylabel(f"test {METRIC_TITLES[metric]} (%)")
+                axes.set_ylabel(f"test {STRESS_METRIC_TITLES[metric]} (%)")
         _head(panels[metrics[0], corruption], corruption)
         axes.set_xlabel("share that is lost (%)")
     return figure, panels
@@ -126,7 +127,7 @@ def _draw_curves(study: Study, axes: Axes, groups: list[Group], rows: pd.DataFra
         options = line_options(look, fills[group.protocol]) | {"ms": size, "label": group.model}
         axes.plot(by_seed.index, by_seed.mean(axis=1), **options)
         seed_lines(axes, by_seed, look.colour, look.dashes)
-        bands.append((by_seed, look.colour, RANGES[own["metric"].iloc[0]]))
+        bands.append((by_seed, look.colour, STRESS_RANGES[own["metric"].iloc[0]]))
     for by_seed, colour, possible in bands:
         interval_band(axes, by_seed, colour, study.layout.confidence, possible)
 
@@ -140,7 +141,7 @@ def _mark_printed(
         if group.protocol != study.layout.stress_protocol:
             continue
         found = {
-            100 * rate: printed.find(f"{corruption}/{percent(rate)}", group.dataset, group.model)
+            100 * rate: printed.find(f"{corruption}/{rate_text(rate)}", group.dataset, group.model)
             for rate in PRINTED_RATES
         }
         points = {rate: one for rate, one in found.items() if one is not None and one.value}

@@ -22,6 +22,14 @@ def stress_notes(study: Study, groups: list[Group]) -> list[str]:
     ]
 
 
+def untrained_or_padded(study: Study, group: Group, corruption: str) -> bool:
+    """Whether a note bars reading what a corruption does to a group."""
+    barred = _never_met_a_gap(study, [group])
+    if _takes_steps_out(corruption):
+        barred += _padding_in_the_mean(study, [group])
+    return bool(barred)
+
+
 def _never_met_a_gap(study: Study, groups: list[Group]) -> list[str]:
     """Models that are told the time and were trained on steps of one length."""
     facts = study.frames["environment"]

@@ -6,6 +6,7 @@ import pandas as pd
 
 from liquidbench.evaluation.statistics import curve_area
 from liquidbench.reporting.printed import Printed, PrintedTable
+from liquidbench.reporting.ranges import STRESS_RANGES
 from liquidbench.reporting.result_tables import (
     ABOUT,
     about_group,
@@ -15,22 +16,10 @@ from liquidbench.reporting.result_tables import (
 )
 from liquidbench.reporting.stress_notes import stress_notes
 from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, select
-from liquidbench.reporting.table import (
-    NOT_NEGATIVE,
-    PERCENT,
-    Comparison,
-    Row,
-    Table,
-    compare_numbers,
-)
+from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
+from liquidbench.reporting.titles import STRESS_METRIC_TITLES
 
 PRINTED_RATES = (0.0, 0.3, 0.5, 0.7)
-METRIC_TITLES = {
-    "accuracy": "accuracy",
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "cer": "CER, mean over lines",
-}
 
 
 def stress_table(study: Study, printed: PrintedTable) -> Table:
@@ -40,14 +29,14 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
         name="3",
         title="Stress test: accuracy and other figures (%) by the share that is lost at inference",
         about=(*ABOUT, "Corruption", "Metric", "Draws"),
-        figures={percent(rate): f"{percent(rate)}%" for rate in rates},
+        figures={rate_text(rate): f"{rate_text(rate)}%" for rate in rates},
     )
     groups = stressed_groups(study)
     for group in groups:
         for corruption, metric, rows in _curves(study, group):
             figures = {}
             for rate in rates:
-                name = percent(rate)
+                name = rate_text(rate)
                 here = rows[rows["rate"] == rate]
                 target = None
                 if group.protocol == study.layout.stress_protocol and metric == "accuracy":
@@ -55,7 +44,12 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
                 # First over the draws of a run, then over runs: a seed is one observation.
                 values = (here.groupby("seed")["value"].mean() * 100).tolist() or None
                 figures[name] = _compared(study, group, metric, values, target)
-            about = (*about_group(group, printed), corruption, METRIC_TITLES[metric], _draws(rows))
+            about = (
+                *about_group(group, printed),
+                corruption,
+                STRESS_METRIC_TITLES[metric],
+                _draws(rows),
+            )
             table.rows.append(Row(about, figures))
     table.synthetic = synthetic_share(groups)
     table.notes = [
@@ -87,8 +81,8 @@ def stress_area_table(study: Study) -> Table:
             values = [
                 100 * area for _, own in rows.groupby("seed") for area in normalised_area(own)
             ]
-            rates = " ".join(percent(rate) for rate in sorted(set(rows["rate"]))) or "–"
-            about = (*group.front, corruption, METRIC_TITLES[metric], rates, _draws(rows))
+            rates = " ".join(rate_text(rate) for rate in sorted(set(rows["rate"]))) or "–"
+            about = (*group.front, corruption, STRESS_METRIC_TITLES[metric], rates, _draws(rows))
             table.rows.append(
                 Row(about, {"area": _compared(study, group, metric, values or None, None)})
             )
@@ -143,7 +137,7 @@ def _compared(
         decimals=2,
         comparable=group.papers_data and group.protocol in PAPERS_PROTOCOLS,
         confidence=study.layout.confidence,
-        possible=NOT_NEGATIVE if metric == "cer" else PERCENT,
+        possible=STRESS_RANGES[metric],
     )
 
 
@@ -165,6 +159,6 @@ def _untested(study: Study, groups: list[Group]) -> list[str]:
     return notes
 
 
-def percent(rate: float) -> str:
+def rate_text(rate: float) -> str:
     """0.3 as "30"; more digits where there are any."""
     return f"{rate * 100:g}" if abs(rate * 100 - round(rate * 100)) > 1e-9 else f"{rate * 100:.0f}"

@@ -19,13 +19,11 @@ from tabulate import tabulate
 
 from liquidbench.evaluation.statistics import mean_interval
 from liquidbench.reporting.printed import Printed
+from liquidbench.reporting.ranges import ANYTHING, Range
+from liquidbench.reporting.titles import ONE_SEED
 
 NOTHING = "–"
-ONE_SEED = "one seed"
 ALL_ALIKE = "all seeds alike"
-# What a figure can be at all; intervals end there.
-SHARE, PERCENT, NOT_NEGATIVE = (0.0, 1.0), (0.0, 100.0), (0.0, math.inf)
-ANYTHING = (-math.inf, math.inf)
 ROMAN = ("I", "II", "III", "IV", "V", "VI")
 
 
@@ -113,7 +111,7 @@ def compare_numbers(
     comparable: bool = True,
     confidence: float = 0.95,
     exact: bool = False,
-    possible: tuple[float, float] = ANYTHING,
+    possible: Range = ANYTHING,
 ) -> Comparison:
     """Set the mean over seeds, with standard deviation and interval, beside the printed number.
 
@@ -163,7 +161,7 @@ def _ends(
     there: Sequence[float],
     values: Sequence[float],
     confidence: float,
-    possible: tuple[float, float],
+    possible: Range,
 ) -> tuple[float, float] | tuple[str, str]:
     """The ends of the interval of a mean over seeds, or twice why there is none."""
     if len(there) == 1:

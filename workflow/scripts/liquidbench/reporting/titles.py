@@ -1,4 +1,6 @@
-"""What a reader meets in place of the names of the configuration."""
+"""What a reader meets in place of the names of the configuration, and words that stand in many places."""
+
+ONE_SEED = "one seed"
 
 # What is lost of the sequences; docs/protocols.md says how.
 CORRUPTION_TITLES = {
@@ -11,6 +13,15 @@ CORRUPTION_TITLES = {
     "blank_columns": "columns blanked",
     "drop_hours": "hours removed",
     "drop_measurements": "measurements lost",
+}
+
+
+# Figures of the stress test.
+STRESS_METRIC_TITLES = {
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "cer": "CER, mean over lines",
 }
 
 

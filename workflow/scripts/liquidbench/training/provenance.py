@@ -30,10 +30,10 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in PACKAGES},
         "hardware": {
-            "processor": _processor(),
+            "processor": processor_name(torch.device("cpu")),
             "cores": os.cpu_count(),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+            "gpu": processor_name(device) if device.type == "cuda" else None,
             "cuda": torch.version.cuda if device.type == "cuda" else None,
             "operating_system": _operating_system(),
         },
@@ -57,8 +57,11 @@ def peak_memory_bytes(device: torch.device) -> dict[str, int | None]:
     }
 
 
-def _processor() -> str:
-    """The processor's name; `platform.processor()` is empty or a family on many Linux systems."""
+def processor_name(device: torch.device) -> str:
+    """The name of the card, or of the machine's processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    # `platform.processor()` is empty or a family on many Linux systems.
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -28,7 +28,12 @@ from liquidbench.training.device import make_deterministic
 from liquidbench.training.interruption import TimeLimit
 from liquidbench.training.loop import evaluate, train
 from liquidbench.training.precision import precision_of
-from liquidbench.training.provenance import environment, peak_memory_bytes, utc_now
+from liquidbench.training.provenance import (
+    environment,
+    peak_memory_bytes,
+    processor_name,
+    utc_now,
+)
 from liquidbench.training.run_files import check_cache, write_table
 from liquidbench.training.state import Epoch, TrainingState
 from liquidbench.training.tasks import BinaryTask, Task, final_task_of, task_of
@@ -100,10 +105,11 @@ def train_run(
     sample = make_batch(data.test, np.array([0]), data.transform, device)
     architecture = describe(model, sample.steps, sample.lengths, sample.elapsed)
     state = TrainingState(model, training, task.better, request.seed, device)
-    checkpoint = Checkpoint(out, _identity(request, device, threads, core_implementation))
+    checkpoint = Checkpoint(out, _identity(request, device, threads, model))
     told = checkpoint.restore(state)
     if told:
         print(told, flush=True)
+    state.begin_on(processor_name(device))
     earlier = sum(epoch.seconds for epoch in state.epochs)
 
     def finished(state: TrainingState) -> None:
@@ -138,6 +144,7 @@ def train_run(
         environment(device, precision_of(training))
         | {
             "seconds": seconds,
+            "processors": state.processors,
             "latency_seconds": latencies(model, data, training, device),
             "peak_memory_bytes": peak_memory_bytes(device),
             "started": started,
@@ -152,9 +159,12 @@ def train_run(
 
 
 def _identity(
-    request: RunRequest, device: torch.device, threads: int, core_implementation: str
+    request: RunRequest, device: torch.device, threads: int, model: SequenceModel
 ) -> dict[str, Any]:
-    """What two trainings have to share to end in the same bytes, and so may go on from one another's checkpoint."""
+    """What two trainings have to share to end in the same bytes, and so may go on from one another's checkpoint.
+
+    The model has run once, so that its core knows which code computes it.
+    """
     names = ("dataset", "protocol", "model", "seed")
     return {
         "run": {name: getattr(request, name) for name in names},
@@ -164,7 +174,7 @@ def _identity(
         "computing": {
             "device": device.type,
             "threads": threads,
-            "core_implementation": core_implementation,
+            "core_implementation": model.core.implementation,
             "torch": torch.__version__,
             "numpy": np.__version__,
         },

@@ -48,11 +48,17 @@ class TrainingState:
         if "step_dropout" in settings:
             self.dropout = StepDropout(settings["step_dropout"], seed, model.encoder)
         self.epochs: list[Epoch] = []
+        self.processors: list[str] = []
 
     @property
     def learning_rate(self) -> float:
         """Of the epoch to come."""
         return self.optimizer.param_groups[0]["lr"]
+
+    def begin_on(self, processor: str) -> None:
+        """Note where the epochs to come are computed: on another processor the last digits may differ."""
+        if self.processors[-1:] != [processor]:
+            self.processors.append(processor)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values, for `torch.save` and `torch.load` with `weights_only`."""
@@ -69,6 +75,7 @@ class TrainingState:
                 for name, generator in generators.items()
             },
             "torch": torch.get_rng_state(),
+            "processors": self.processors,
             "epochs": [{"row": epoch.row, "seconds": epoch.seconds} for epoch in self.epochs],
         }
         if self.device.type == "cuda":
@@ -94,4 +101,4 @@ class TrainingState:
         torch.set_rng_state(state["torch"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda"], self.device)
-        self.epochs = epochs
+        self.epochs, self.processors = epochs, list(state["processors"])
