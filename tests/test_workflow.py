@@ -158,6 +158,15 @@ def test_models_that_meet_gaps_are_planned_beside_the_study_s_own_runs(project, 
     assert "gru-d-removed" in {run[2] for run in tested if run[0] == "physionet"}
 
 
+def test_settings_for_sepsis_are_planned_beside_the_study_s_own_runs(project):
+    result = snakemake(project, "-n", "physionet", "--configfile", "config/sepsis.yaml")
+    assert result.returncode == 0, result.stdout
+    planned = runs_planned(result.stdout, "train")
+    own = runs_planned(snakemake(project, "-n", "physionet").stdout, "train")
+    assert own < planned and {run[0] for run in planned} == {"physionet"}
+    assert len(planned) == 12 * len(SEEDS)
+
+
 def test_seeds_repeat_runs_and_a_data_set_taken_out_takes_its_jobs_along(project):
     path = project / "config/config.yaml"
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
