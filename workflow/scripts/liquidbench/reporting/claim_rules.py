@@ -203,6 +203,13 @@ class PrintedValue:
         return settled(NOT_REPRODUCED, met.ours, reason, met.basis, met.interval)
 
 
+def _at_least(low: float, high: float, limit: float) -> str:
+    """The verdict on "at least the limit" by an interval; turned round, on "at most"."""
+    if low >= limit:
+        return REPRODUCED
+    return CONTRADICTED if high < limit else NOT_REPRODUCED
+
+
 @dataclass(frozen=True)
 class AtLeast:
     """The model's figure is at least `limit`: the interval of its mean decides."""
@@ -223,12 +230,8 @@ class AtLeast:
         ours = f"{self.quantity.label}: {groups[0].model} {shown}"
         if interval.low is None or interval.high is None:
             return no_interval(ours, basis, interval)
-        if interval.low >= self.limit:
-            verdict, says = REPRODUCED, "at least"
-        elif interval.high < self.limit:
-            verdict, says = CONTRADICTED, "below"
-        else:
-            verdict, says = NOT_REPRODUCED, "not told apart from"
+        verdict = _at_least(interval.low, interval.high, self.limit)
+        says = {REPRODUCED: "at least", CONTRADICTED: "below"}.get(verdict, "not told apart from")
         reason = f"the mean is {says} {readable(self.limit)} ({interval.source})"
         return settled(verdict, ours, reason, basis, interval)
 
@@ -261,12 +264,8 @@ class RatioAtMost:
             return no_interval(ours, basis, interval)
         if interval.low < interval.high:
             ours += f" [{readable(interval.low)}, {readable(interval.high)}]"
-        if interval.high <= self.limit:
-            verdict, says = REPRODUCED, "at most"
-        elif interval.low > self.limit:
-            verdict, says = CONTRADICTED, "above"
-        else:
-            verdict, says = NOT_REPRODUCED, "not told apart from"
+        verdict = _at_least(-interval.high, -interval.low, -self.limit)
+        says = {REPRODUCED: "at most", CONTRADICTED: "above"}.get(verdict, "not told apart from")
         reason = f"the ratio is {says} the limit {readable(self.limit)} ({interval.source})"
         return settled(verdict, ours, reason, basis, interval)
 

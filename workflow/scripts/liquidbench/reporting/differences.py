@@ -4,7 +4,7 @@ liquidbench.evaluation.statistics says what the intervals and p-values are.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +15,7 @@ import pandas as pd
 
 from liquidbench.errors import InputError
 from liquidbench.evaluation.paired import PairedDraws, draw_figures
-from liquidbench.evaluation.statistics import holm, mcnemar_exact
+from liquidbench.evaluation.statistics import Estimate, holm, mcnemar_exact
 from liquidbench.files import json_object
 from liquidbench.reporting.predictions import Predictions, read_predictions
 from liquidbench.reporting.runs import Run
@@ -93,18 +93,48 @@ def differences(results: str | Path, runs: Iterable[Run], settings: Settings) ->
     Raises:
         InputError: a `predictions.csv` is damaged.
     """
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.key.dataset, run.key.protocol), []).append(run)
     rows = []
-    for (dataset, protocol), members in groups.items():
+    for front, members in by_protocol(runs):
         answered = _paired_predictions(results, members)
         if len({model for model, _ in answered}) < 2:
             continue
-        synthetic = members[0].metrics["synthetic"]
-        front = {"dataset": dataset, "protocol": protocol, "synthetic": synthetic}
         rows += [{**front, **row} for row in _compare(answered, settings)]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def by_protocol(runs: Iterable[Run]) -> list[tuple[dict[str, Any], list[Run]]]:
+    """The runs of each data set and protocol, with the columns that their rows share."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.key.dataset, run.key.protocol), []).append(run)
+    return [
+        (
+            {
+                "dataset": dataset,
+                "protocol": protocol,
+                "synthetic": members[0].metrics["synthetic"],
+            },
+            members,
+        )
+        for (dataset, protocol), members in groups.items()
+    ]
+
+
+def pair_columns(
+    pair: tuple[str, str],
+    means: Sequence[float],
+    estimate: Estimate,
+    seeds: int,
+    settings: Settings,
+) -> dict[str, Any]:
+    """What a row says of two models, whatever is compared: means over their seeds, difference, interval, p-value."""
+    return {
+        **dict(zip(("model_a", "model_b"), pair)),
+        **dict(zip(("value_a", "value_b"), means)),
+        **{"seeds": seeds, "difference": estimate.value},
+        **{"low": estimate.low, "high": estimate.high, "p_value": estimate.p_value},
+        "interval": [NO_FIGURE, ONE_SEED, settings.interval][min(seeds, 2)],
+    }
 
 
 def _paired_predictions(results: str | Path, runs: list[Run]) -> dict[tuple[str, int], Predictions]:
@@ -162,16 +192,9 @@ def _row(
         for model in pair
     ]
     return {
-        **dict(zip(("model_a", "model_b"), pair)),
+        **pair_columns(pair, means, estimate, len(seeds), settings),
         "metric": metric,
-        "seeds": len(seeds),
-        **dict(zip(("value_a", "value_b"), means)),
-        "difference": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "p_value": estimate.p_value,
         "p_these_models": drawn.of_these_models(*pair, metric).p_value,
-        "interval": [NO_FIGURE, ONE_SEED, settings.interval][min(len(seeds), 2)],
     }
 
 

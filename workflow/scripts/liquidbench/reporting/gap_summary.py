@@ -72,13 +72,13 @@ def _pairs(study: Study) -> tuple[list[Pair], list[Group]]:
     names |= set(zip(tested["dataset"], tested["protocol"], tested["model_b"]))
     groups = [g for g in study.groups() if (g.dataset, g.protocol, g.model) in names]
     cores = {group: study.core_of(group) for group in groups}
+    conditions = {group: _conditions(study, group) for group in groups}
     liquid = [group for group in groups if cores[group] in LIQUID]
     lstms = [group for group in groups if cores[group] == "lstm"]
     pairs = [
         (a, b)
         for a, b in product(liquid, lstms)
-        if (a.dataset, a.protocol) == (b.dataset, b.protocol)
-        and _conditions(study, a) == _conditions(study, b)
+        if (a.dataset, a.protocol) == (b.dataset, b.protocol) and conditions[a] == conditions[b]
     ]
     paired = {group for group, _ in pairs}
     return pairs, [group for group in liquid if group not in paired]

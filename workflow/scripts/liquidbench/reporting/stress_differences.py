@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from liquidbench.evaluation.influence import linear_difference
 from liquidbench.evaluation.statistics import curve_area, holm
-from liquidbench.reporting.differences import NO_FIGURE, ONE_SEED, Settings
+from liquidbench.reporting.differences import Settings, by_protocol, pair_columns
 from liquidbench.reporting.runs import Run
 from liquidbench.reporting.stress_answers import Curve, StressAnswers, read_stress_answers
 
@@ -44,21 +44,14 @@ def stress_differences(
 
     Returns:
         A row per pair, corruption, metric and figure, with `COLUMNS`. Figures are the rates ("0.3"), `area` (the mean
-        over the rates, by trapezoids) and `loss` (how much worse that is than the figure at
-        rate 0).
+        over the rates, by trapezoids) and `loss` (how much worse that is than the figure at rate 0).
 
     Raises:
         InputError: a `stress_answers.npz` is damaged.
     """
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        if run.stress is not None:
-            groups.setdefault((run.key.dataset, run.key.protocol), []).append(run)
     rows = []
-    for (dataset, protocol), members in groups.items():
+    for front, members in by_protocol(run for run in runs if run.stress is not None):
         answered = _paired_answers(results, members)
-        synthetic = members[0].metrics["synthetic"]
-        front = {"dataset": dataset, "protocol": protocol, "synthetic": synthetic}
         own = [{**front, **row} for row in _compare(answered, settings)]
         _correct(own)
         rows += own
@@ -153,14 +146,7 @@ def _row(
         )
     estimate = linear_difference(values[0] - values[1], influences, settings.confidence)
     means = values.mean(axis=1) if seeds else (np.nan, np.nan)
-    return {
-        **dict(zip(("model_a", "model_b"), pair)),
-        **{"figure": figure, "seeds": len(seeds)},
-        **dict(zip(("value_a", "value_b"), means)),
-        **{"difference": estimate.value, "low": estimate.low, "high": estimate.high},
-        "p_value": estimate.p_value,
-        "interval": [NO_FIGURE, ONE_SEED, settings.interval][min(len(seeds), 2)],
-    }
+    return {"figure": figure, **pair_columns(pair, means, estimate, len(seeds), settings)}
 
 
 def _correct(rows: list[dict[str, Any]]) -> None:

@@ -105,7 +105,8 @@ def train_run(
     sample = make_batch(data.test, np.array([0]), data.transform, device)
     architecture = describe(model, sample.steps, sample.lengths, sample.elapsed)
     state = TrainingState(model, training, task.better, request.seed, device)
-    checkpoint = Checkpoint(out, _identity(request, device, threads, model))
+    identity = _identity(request, device, threads, model)
+    checkpoint = Checkpoint(out, identity)
     told = checkpoint.restore(state)
     if told:
         print(told, flush=True)
@@ -154,7 +155,7 @@ def train_run(
     example = example_of_median_length(data.test, data.transform, device)
     costs = flops(model, example.steps, timed=model.elapsed == "core")
     figures |= {"train": train_figures, "test": test_figures, "costs": costs}
-    write_json(out / "metrics.json", _metrics(request, data, model, varies) | figures)
+    write_json(out / "metrics.json", _metrics(request, data, model, varies, identity) | figures)
     checkpoint.delete()
 
 
@@ -263,7 +264,11 @@ def _elapsed_varies(
 
 
 def _metrics(
-    request: RunRequest, data: inputs.RunData, model: SequenceModel, varies: bool | None
+    request: RunRequest,
+    data: inputs.RunData,
+    model: SequenceModel,
+    varies: bool | None,
+    identity: dict[str, Any],
 ) -> dict[str, Any]:
     """`metrics.json` but for the figures: nothing here differs between two runs on equal machines."""
     return {
@@ -280,8 +285,8 @@ def _metrics(
         "settings": request.settings,
         "core_implementation": model.core.implementation,
         "elapsed_varies": varies,
-        "cache_sha256": sha256_of_file(request.cache),
-        "code_sha256": sha256_of_code(*parts_of("train")),
+        "cache_sha256": identity["data"],
+        "code_sha256": identity["code"],
     }
 
 
