@@ -52,6 +52,7 @@ _PARTS = {
         *_COMPARING,
         *_JUDGING,
     ),
+    "export": ("sharing", "stages.py", "reporting/runs.py"),
 }
 
 
@@ -59,7 +60,7 @@ def parts_of(stage: str, dataset: str | None = None) -> tuple[str, ...]:
     """The parts that a stage's results depend on, for `liquidbench.files.sha256_of_code`.
 
     Args:
-        stage: fetch, synthesise, prepare, train, baseline, stress or report.
+        stage: fetch, synthesise, prepare, train, baseline, stress, report or export.
         dataset: for `prepare`, the data set, whose own reader counts too.
     """
     own = (f"datasets/{dataset}.py",) if stage == "prepare" else ()
