@@ -5,7 +5,9 @@ it as provenance. Imports nothing: the Snakefile reads this too.
 """
 
 _SHARED = ("errors.py", "files.py")
-_READING_CACHES = ("datasets/cache.py", "datasets/packing.py", "datasets/splits.py")
+_READING_CACHES = tuple(
+    f"datasets/{name}.py" for name in ("cache", "checksum", "packing", "splits")
+)
 _LOSING_STEPS = (
     "datasets/observations.py",
     *(f"evaluation/{name}.py" for name in ("corruptions", "random_streams", "removal")),
@@ -26,6 +28,7 @@ _PARTS = {
             for name in (
                 "archives",
                 "cache",
+                "checksum",
                 "examples",
                 "manifest",
                 "observations",
