@@ -43,4 +43,4 @@ if not RENDER_ONLY:
             name:
                 name
             input:
-                files_of_dataset(name),
+                functools.partial(files_of_dataset, dataset=name),

@@ -22,8 +22,8 @@ def weights_of_runs(wildcards):
 rule archive:
     input:
         rules.summary.output,
-        FILES_OF_RUNS,
-        EXAMPLES,
+        # Asked for when it is needed: a plan of thousands of runs that packs nothing need not go through their files.
+        lambda wildcards: FILES_OF_RUNS + EXAMPLES,
         weights_of_runs,
     output:
         f"{REPORTS}/study{{weights}}.zip",
