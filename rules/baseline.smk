@@ -20,7 +20,9 @@ rule baseline:
         runtime=60,
     params:
         script=script("baseline.py"),
-        settings=lambda wildcards: as_json(settings_of(run_of(wildcards))),
+        settings=lambda wildcards: settings_of(
+            wildcards.dataset, wildcards.protocol, wildcards.model
+        ),
         directory=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("baseline.py", "baseline"),
     shell:

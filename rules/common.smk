@@ -1,5 +1,6 @@
 # Configuration, paths and the jobs that it gives. Rules only wire files; the thinking is in the library.
 
+import functools
 import json
 import os
 import shutil
@@ -57,7 +58,7 @@ BASELINES = [name for name in config["models"] if configuration.is_baseline(conf
 BASELINE_NAMES = "|".join(BASELINES) or "(?!)"
 CORE_NAMES = f"(?!(?:{BASELINE_NAMES})/)[a-z0-9][a-z0-9_-]*"
 
-RENDER_TARGETS = {"summary", "tables", "figures", "claims"}
+RENDER_TARGETS = {"summary", "tables", "figures", "claims", "export", "export_with_weights"}
 
 
 def requested_targets():
@@ -107,14 +108,11 @@ def as_json(value):
     return json.dumps(value, sort_keys=True)
 
 
-def run_of(wildcards):
-    return Run(wildcards.dataset, wildcards.protocol, wildcards.model, int(wildcards.seed))
-
-
-def settings_of(run):
-    """The run's settings; a run that is not configured (a mistyped target) stops with one message."""
+@functools.cache
+def settings_of(dataset, protocol, model):
+    """The settings of a run, whatever its seed, as JSON; what is not configured (a mistyped target) stops with one message."""
     try:
-        return configuration.run_settings(config, run)
+        return as_json(configuration.run_settings(config, Run(dataset, protocol, model, seed=0)))
     except InputError as error:
         raise WorkflowError(str(error))
 
@@ -133,7 +131,7 @@ def expected(path):
     return [path] if not RENDER_ONLY or Path(path).exists() else []
 
 
-def files_of_dataset(dataset):
+def files_of_dataset(wildcards, dataset):
     """What the trainings and stress tests of one data set leave, and its examples for the figures."""
     metrics = [run_file(run, "metrics.json") for run in RUNS if run.dataset == dataset]
     stress = [run_file(run, "stress.csv") for run in STRESS_RUNS if run.dataset == dataset]

@@ -49,21 +49,27 @@ LAYOUT = as_json(
 )
 
 
+# The small files of all configured runs.
+FILES_OF_RUNS = [
+    path
+    for run in RUNS
+    for name in files_of_run(run)
+    if name != "weights.safetensors"
+    for path in expected(run_file(run, name))
+] + [
+    path
+    for run in STRESS_RUNS
+    for name in ("stress.csv", "stress_answers.npz")
+    for path in expected(run_file(run, name))
+]
+EXAMPLES = [
+    path for dataset in config["datasets"] for path in expected(f"{RESULTS}/{dataset}/examples.npz")
+]
+
+
 rule summary:
     input:
-        [
-            path
-            for run in RUNS
-            for name in files_of_run(run)
-            if name != "weights.safetensors"
-            for path in expected(run_file(run, name))
-        ],
-        [
-            path
-            for run in STRESS_RUNS
-            for name in ("stress.csv", "stress_answers.npz")
-            for path in expected(run_file(run, name))
-        ],
+        FILES_OF_RUNS,
     output:
         SUMMARY_FILES,
     log:
@@ -111,11 +117,7 @@ rule tables:
 rule figures:
     input:
         summary=rules.summary.output,
-        examples=[
-            path
-            for dataset in config["datasets"]
-            for path in expected(f"{RESULTS}/{dataset}/examples.npz")
-        ],
+        examples=EXAMPLES,
         paper=[project_file(f"resources/paper/table_{number}.csv") for number in (2, 3)],
     output:
         f"{REPORTS}/figures/index.md",

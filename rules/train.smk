@@ -27,7 +27,9 @@ rule train:
         runtime=720,
     params:
         script=script("train.py"),
-        settings=lambda wildcards: as_json(settings_of(run_of(wildcards))),
+        settings=lambda wildcards: settings_of(
+            wildcards.dataset, wildcards.protocol, wildcards.model
+        ),
         directory=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("train.py", "train"),
     shell:
