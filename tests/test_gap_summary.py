@@ -139,6 +139,16 @@ def test_only_models_that_were_trained_and_told_alike_are_paired(liquid, lstm, p
     assert bool(gap_summary(study)) == paired
 
 
+def test_a_pair_without_a_seed_in_common_has_no_row():
+    models = (*MODELS, ("cfc-b", "cfc"))
+    rows = [
+        difference("cfc", "lstm", "area", 0.05, 0.03, 0.07),
+        # Compared with the other CfC alone.
+        difference("cfc", "cfc-b", "area", 0.05, 0.03, 0.07),
+    ]
+    assert [row[3].split()[0] for row in cells(study_with(*models, rows=rows))] == ["cfc"]
+
+
 def test_a_liquid_network_without_a_rival_is_named():
     models = (*MODELS, ("cfc-timed", "cfc", ("architecture.elapsed", "core")))
     rows = [
