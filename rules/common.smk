@@ -138,6 +138,18 @@ def files_of_dataset(wildcards, dataset):
     return metrics + stress + [f"{RESULTS}/{dataset}/examples.npz"]
 
 
+def weights_of_runs(wildcards):
+    """The trained weights, if they are to travel too."""
+    if not wildcards.weights:
+        return []
+    return [
+        path
+        for run in RUNS
+        if "weights.safetensors" in files_of_run(run)
+        for path in expected(run_file(run, "weights.safetensors"))
+    ]
+
+
 def mirror_folder():
     return config["mirror"] or os.environ.get("LIQUIDBENCH_MIRROR", "")
 

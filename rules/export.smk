@@ -7,18 +7,6 @@ localrules:
     export_with_weights,
 
 
-def weights_of_runs(wildcards):
-    """The trained weights, if they are to travel too."""
-    if not wildcards.weights:
-        return []
-    return [
-        path
-        for run in RUNS
-        if "weights.safetensors" in files_of_run(run)
-        for path in expected(run_file(run, "weights.safetensors"))
-    ]
-
-
 rule archive:
     input:
         rules.summary.output,
