@@ -264,7 +264,7 @@ def test_a_cancelled_training_is_sent_again_and_goes_on_from_its_checkpoint(
     command = [sys.executable, "-m", "snakemake", "--nocolor", *WITH_PROFILE]
     command += ["--configfile", "config/demo.yaml", "config/small.yaml"]
     command += ["--slurm-status-command", status_command]
-    command += ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
+    command += ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5"]
     # A GPU is asked for, and none is used: the cluster's may be a stand-in.
     command += ["--config", "device=cpu", "--set-resources", "train:gpu=1"]
     command += ["train:mem_mb=1500 * attempt", "--", target]
