@@ -210,7 +210,7 @@ def answer_of(*command: str) -> str:
     return result.stdout if result.returncode == 0 else ""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> None:
     """Skip the test where no cluster has the profile's partitions."""
     if shutil.which("sbatch") is None:
