@@ -16,8 +16,8 @@ rule baseline:
         "../envs/train.yaml"
     threads: config["threads"]["train"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         script=script("baseline.py"),
         settings=lambda wildcards: settings_of(

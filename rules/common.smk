@@ -154,6 +154,14 @@ def mirror_folder():
     return config["mirror"] or os.environ.get("LIQUIDBENCH_MIRROR", "")
 
 
+def growing(amount):
+    """A resource (MB or minutes) for a cluster: a job that was stopped for having too little is sent again with more.
+
+    This machine's own jobs are not limited by them.
+    """
+    return lambda wildcards, attempt: amount * attempt
+
+
 def gpu_count():
     """The number of NVIDIA cards of this machine, as the driver tells."""
     if shutil.which("nvidia-smi") is None:

@@ -1,11 +1,15 @@
 # What a reader opens, from the small files that the runs left behind: no torch, no data.
 
 
-localrules:
-    summary,
-    tables,
-    figures,
-    claims,
+# Redrawn from the files that are there, by the machine that is asked: a cluster's job would not know that the rest is
+# left out on purpose. In a full study they are jobs like the others, since the summary of many runs takes minutes.
+if RENDER_ONLY:
+
+    localrules:
+        summary,
+        tables,
+        figures,
+        claims,
 
 
 SUMMARY_FILES = [
@@ -78,6 +82,9 @@ rule summary:
         f"{RESULTS}/benchmarks/report/summary.jsonl"
     conda:
         "../envs/report.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         script=script("summarise.py"),
         results=lambda wildcards: RESULTS,
@@ -102,6 +109,9 @@ rule tables:
         f"{RESULTS}/benchmarks/report/tables.jsonl"
     conda:
         "../envs/report.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         script=script("tables.py"),
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
@@ -127,6 +137,9 @@ rule figures:
         f"{RESULTS}/benchmarks/report/figures.jsonl"
     conda:
         "../envs/report.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         script=script("figures.py"),
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
@@ -158,6 +171,9 @@ rule claims:
         f"{RESULTS}/benchmarks/report/claims.jsonl"
     conda:
         "../envs/report.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         script=script("claims.py"),
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
