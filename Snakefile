@@ -3,6 +3,7 @@
 #   snakemake --cores all --use-conda                 the study of config/config.yaml
 #   snakemake --cores all --configfile config/demo.yaml   minutes, on synthetic data
 #   snakemake tables figures claims --cores 1         redraw from the runs that are there
+#   snakemake export --cores 1                        pack them, for another machine
 
 
 configfile: f"{workflow.basedir}/config/config.yaml"
@@ -23,6 +24,7 @@ if not RENDER_ONLY:
 
 
 include: "rules/report.smk"
+include: "rules/export.smk"
 
 
 rule all:
@@ -41,4 +43,4 @@ if not RENDER_ONLY:
             name:
                 name
             input:
-                files_of_dataset(name),
+                functools.partial(files_of_dataset, dataset=name),

@@ -16,11 +16,13 @@ rule baseline:
         "../envs/train.yaml"
     threads: config["threads"]["train"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         script=script("baseline.py"),
-        settings=lambda wildcards: as_json(settings_of(run_of(wildcards))),
+        settings=lambda wildcards: settings_of(
+            wildcards.dataset, wildcards.protocol, wildcards.model
+        ),
         directory=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("baseline.py", "baseline"),
     shell:

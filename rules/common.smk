@@ -1,5 +1,6 @@
 # Configuration, paths and the jobs that it gives. Rules only wire files; the thinking is in the library.
 
+import functools
 import json
 import os
 import shutil
@@ -57,7 +58,7 @@ BASELINES = [name for name in config["models"] if configuration.is_baseline(conf
 BASELINE_NAMES = "|".join(BASELINES) or "(?!)"
 CORE_NAMES = f"(?!(?:{BASELINE_NAMES})/)[a-z0-9][a-z0-9_-]*"
 
-RENDER_TARGETS = {"summary", "tables", "figures", "claims"}
+RENDER_TARGETS = {"summary", "tables", "figures", "claims", "export", "export_with_weights"}
 
 
 def requested_targets():
@@ -107,14 +108,11 @@ def as_json(value):
     return json.dumps(value, sort_keys=True)
 
 
-def run_of(wildcards):
-    return Run(wildcards.dataset, wildcards.protocol, wildcards.model, int(wildcards.seed))
-
-
-def settings_of(run):
-    """The run's settings; a run that is not configured (a mistyped target) stops with one message."""
+@functools.cache
+def settings_of(dataset, protocol, model):
+    """The settings of a run, whatever its seed, as JSON; what is not configured (a mistyped target) stops with one message."""
     try:
-        return configuration.run_settings(config, run)
+        return as_json(configuration.run_settings(config, Run(dataset, protocol, model, seed=0)))
     except InputError as error:
         raise WorkflowError(str(error))
 
@@ -133,15 +131,35 @@ def expected(path):
     return [path] if not RENDER_ONLY or Path(path).exists() else []
 
 
-def files_of_dataset(dataset):
+def files_of_dataset(wildcards, dataset):
     """What the trainings and stress tests of one data set leave, and its examples for the figures."""
     metrics = [run_file(run, "metrics.json") for run in RUNS if run.dataset == dataset]
     stress = [run_file(run, "stress.csv") for run in STRESS_RUNS if run.dataset == dataset]
     return metrics + stress + [f"{RESULTS}/{dataset}/examples.npz"]
 
 
+def weights_of_runs(wildcards):
+    """The trained weights, if they are to travel too."""
+    if not wildcards.weights:
+        return []
+    return [
+        path
+        for run in RUNS
+        if "weights.safetensors" in files_of_run(run)
+        for path in expected(run_file(run, "weights.safetensors"))
+    ]
+
+
 def mirror_folder():
     return config["mirror"] or os.environ.get("LIQUIDBENCH_MIRROR", "")
+
+
+def growing(amount):
+    """A resource (MB or minutes) for a cluster: a job that was stopped for having too little is sent again with more.
+
+    This machine's own jobs are not limited by them.
+    """
+    return lambda wildcards, attempt: amount * attempt
 
 
 def gpu_count():

@@ -1,6 +1,11 @@
 # Raw files: downloaded, found in a mirror, or generated. Either way a manifest says where they are.
 
 
+# On a cluster the submitting machine downloads: the others often have no way out.
+localrules:
+    fetch,
+
+
 rule fetch:
     output:
         f"{RAW}/{{dataset}}/manifest.json",
@@ -39,6 +44,9 @@ rule synthesise:
         dataset=datasets_from("synthetic"),
     conda:
         "../envs/prepare.yaml"
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(30),
     params:
         script=script("synthesise.py"),
         options=lambda wildcards: as_json(

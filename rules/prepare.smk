@@ -15,8 +15,8 @@ rule prepare:
         "../envs/prepare.yaml"
     threads: config["threads"]["prepare"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         script=script("prepare.py"),
         settings=lambda wildcards: as_json(config["datasets"][wildcards.dataset]["prepare"]),

@@ -1,11 +1,15 @@
 # What a reader opens, from the small files that the runs left behind: no torch, no data.
 
 
-localrules:
-    summary,
-    tables,
-    figures,
-    claims,
+# Redrawn from the files that are there, by the machine that is asked: a cluster's job would not know that the rest is
+# left out on purpose. In a full study they are jobs like the others, since the summary of many runs takes minutes.
+if RENDER_ONLY:
+
+    localrules:
+        summary,
+        tables,
+        figures,
+        claims,
 
 
 SUMMARY_FILES = [
@@ -49,21 +53,27 @@ LAYOUT = as_json(
 )
 
 
+# The small files of all configured runs.
+FILES_OF_RUNS = [
+    path
+    for run in RUNS
+    for name in files_of_run(run)
+    if name != "weights.safetensors"
+    for path in expected(run_file(run, name))
+] + [
+    path
+    for run in STRESS_RUNS
+    for name in ("stress.csv", "stress_answers.npz")
+    for path in expected(run_file(run, name))
+]
+EXAMPLES = [
+    path for dataset in config["datasets"] for path in expected(f"{RESULTS}/{dataset}/examples.npz")
+]
+
+
 rule summary:
     input:
-        [
-            path
-            for run in RUNS
-            for name in files_of_run(run)
-            if name != "weights.safetensors"
-            for path in expected(run_file(run, name))
-        ],
-        [
-            path
-            for run in STRESS_RUNS
-            for name in ("stress.csv", "stress_answers.npz")
-            for path in expected(run_file(run, name))
-        ],
+        FILES_OF_RUNS,
     output:
         SUMMARY_FILES,
     log:
@@ -72,6 +82,9 @@ rule summary:
         f"{RESULTS}/benchmarks/report/summary.jsonl"
     conda:
         "../envs/report.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         script=script("summarise.py"),
         results=lambda wildcards: RESULTS,
@@ -96,6 +109,9 @@ rule tables:
         f"{RESULTS}/benchmarks/report/tables.jsonl"
     conda:
         "../envs/report.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         script=script("tables.py"),
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
@@ -111,11 +127,7 @@ rule tables:
 rule figures:
     input:
         summary=rules.summary.output,
-        examples=[
-            path
-            for dataset in config["datasets"]
-            for path in expected(f"{RESULTS}/{dataset}/examples.npz")
-        ],
+        examples=EXAMPLES,
         paper=[project_file(f"resources/paper/table_{number}.csv") for number in (2, 3)],
     output:
         f"{REPORTS}/figures/index.md",
@@ -125,6 +137,9 @@ rule figures:
         f"{RESULTS}/benchmarks/report/figures.jsonl"
     conda:
         "../envs/report.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         script=script("figures.py"),
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
@@ -156,6 +171,9 @@ rule claims:
         f"{RESULTS}/benchmarks/report/claims.jsonl"
     conda:
         "../envs/report.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         script=script("claims.py"),
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),

@@ -23,8 +23,8 @@ rule stress:
         device=config["device"],
         jobs_per_gpu=config["jobs_per_gpu"],
         core_implementation=config["core_implementation"],
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         script=script("stress.py"),
         settings=lambda wildcards: as_json(configuration.stress_settings(config, wildcards.dataset)),

@@ -23,11 +23,13 @@ rule train:
         jobs_per_gpu=config["jobs_per_gpu"],
         core_implementation=config["core_implementation"],
         max_minutes=str(config["max_minutes"] or "none"),
-        mem_mb=8000,
-        runtime=720,
+        mem_mb=growing(8000),
+        runtime=growing(240),
     params:
         script=script("train.py"),
-        settings=lambda wildcards: as_json(settings_of(run_of(wildcards))),
+        settings=lambda wildcards: settings_of(
+            wildcards.dataset, wildcards.protocol, wildcards.model
+        ),
         directory=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("train.py", "train"),
     shell:

@@ -1,6 +1,8 @@
 """What all tests share."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -30,3 +32,22 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+HEAVY = ("torch", "h5py", "pyarrow")
+
+
+@pytest.fixture
+def without_heavy_packages(tmp_path) -> str:
+    """A folder for PYTHONPATH in which packages of other stages fail to import."""
+    folder = tmp_path / "not installed"
+    folder.mkdir()
+    for name in HEAVY:
+        (folder / f"{name}.py").write_text(f"raise ImportError('no {name} here')\n")
+    for name in HEAVY:
+        command = [sys.executable, "-c", f"import {name}"]
+        attempt = subprocess.run(
+            command, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True
+        )
+        assert f"no {name} here" in attempt.stderr
+    return str(folder)

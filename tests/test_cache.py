@@ -1,6 +1,7 @@
 """The cache: what is written comes back, whole or not at all, and other files are refused."""
 
 import hashlib
+import subprocess
 import zlib
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from liquidbench.datasets.cache import (
     read_split,
     read_split_names,
 )
+from liquidbench.datasets.checksum import USER_BLOCK, verified_sha256
 from liquidbench.datasets.manifest import read_manifest
 from liquidbench.datasets.packing import Packed
 from liquidbench.errors import InputError
@@ -252,3 +254,51 @@ def test_a_manifest_finds_what_is_wrong(tmp_path):
     assert manifest.file("train").path == tmp_path / "x"
     with pytest.raises(InputError, match="no file for 'test', only: train"):
         manifest.file("test")
+
+
+def test_a_cache_carries_the_checksum_of_what_was_written(tmp_path):
+    path = tmp_path / "cache.h5"
+    write(path)
+    assert verified_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    # As the page on file formats says.
+    command = f"tail -c +{USER_BLOCK + 1} {path} | sha256sum"
+    told = subprocess.run(command, shell=True, capture_output=True, text=True, check=True).stdout
+    assert told.split()[0].encode() in path.read_bytes()[:USER_BLOCK]
+    # Wherever it is copied to.
+    copy = path.rename(tmp_path / "other name.h5")
+    verified_sha256(copy)
+    assert_same(read_split(copy, "test"), make_block([3]))
+
+
+def test_every_flipped_bit_of_a_cache_is_noticed(tmp_path):
+    """Bytes from everywhere: the checksum itself, HDF5's tables, attributes, arrays, and unused room."""
+    path = tmp_path / "cache.h5"
+    write(path)
+    content = path.read_bytes()
+    for place in range(0, len(content), 97):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="damaged: ") as caught:
+            verified_sha256(path)
+        assert caught.value.where == str(path)
+        assert f"Delete {path} and start again" in caught.value.remedy
+
+
+@pytest.mark.parametrize("length", [0, 100, 512, 513, 3000, -1])
+def test_a_cache_that_was_cut_off_is_noticed(tmp_path, length):
+    path = tmp_path / "cache.h5"
+    write(path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(InputError, match="damaged: "):
+        verified_sha256(path)
+
+
+def test_a_cache_without_a_checksum_or_none_at_all_is_named(tmp_path):
+    path = tmp_path / "cache.h5"
+    with pytest.raises(InputError, match="no such file"):
+        verified_sha256(path)
+    with h5py.File(path, "w") as file:
+        file.attrs["schema_version"] = 1
+    with pytest.raises(InputError, match="it begins with no checksum"):
+        verified_sha256(path)

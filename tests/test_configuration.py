@@ -700,3 +700,18 @@ def test_fetching_and_generating_know_what_belongs_to_a_data_set():
         "categories": categories,
     }
     assert "categories" not in demo["datasets"]["quickdraw"]["synthetic"]
+
+
+def test_what_is_the_same_for_all_seeds_is_looked_at_once():
+    runs = [Run("nmnist", "p", model, seed) for model in ("b", "a") for seed in (3, 1, 2)]
+    assert configuration.of_one_seed(runs) == [runs[0], runs[3]]
+    # However many seeds: a check of each run would take minutes.
+    config = shipped() | {"seeds": list(range(1000))}
+    looked_at = []
+    settings = configuration.run_settings
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            configuration, "run_settings", lambda *of: looked_at.append(of) or settings(*of)
+        )
+        configuration.check(config, SCHEMA)
+    assert 0 < len(looked_at) < 100

@@ -5,18 +5,24 @@ import io
 import json
 import multiprocessing
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
 from liquidbench.datasets import transfer as transfer_module
 from liquidbench.datasets.download import RecordedChecksums, download_files, shown_progress
+from liquidbench.datasets.manifest import read_manifest
 from liquidbench.datasets.sources import SourceDataset, SourceFile
 from liquidbench.datasets.transfer import LocationFailedError, Retries, transfer
 from liquidbench.errors import InputError
+from test_full_disk import FULL, with_room_for
+from workflow_helpers import PROJECT
 
 CONTENT = random.Random(1).randbytes(300_000)
 OTHER = random.Random(2).randbytes(300_000)
@@ -469,3 +475,92 @@ def test_progress_on_a_terminal_is_a_bar():
         progress(1_000_000, 4_000_000)
         progress(4_000_000, 4_000_000)
     assert "a.zip: 100%" in stream.getvalue() and "4.00M/4.00M" in stream.getvalue()
+
+
+# A server with many faults: no bad file gets its name, and a good one comes when it recovers.
+
+
+def test_a_redirect_without_end_is_left(server, download, waits):
+    server.scripts["/a"] = [status(302, Location=server.url("/a"))] * 100
+    with pytest.raises(InputError, match="redirects"):
+        download(server.url("/a"))
+    assert waits == [] and len(server.requests) < 100
+
+
+def test_a_redirected_download_goes_on_where_it_broke(server, download, tmp_path):
+    server.scripts["/a"] = [status(302, Location=server.url("/b"))] * 2
+    server.scripts["/b"] = [broken_after(131_072)]
+    download(server.url("/a"), sha256=SHA256)
+    assert server.requests[-1] == ("/b", "bytes=131072-")
+    assert (tmp_path / "raw/data/file.bin").read_bytes() == CONTENT
+
+
+def test_a_changed_file_under_an_unchanged_tag_is_thrown_away(server, download, tmp_path):
+    def change(handler: Handler) -> None:
+        server.content = OTHER
+        whole(handler)
+
+    server.scripts["/file.bin"] = [broken_after(131_072), change]
+    with pytest.raises(InputError, match="its sha256 is"):
+        download(server.url(), sha256=SHA256)
+    # Not gone on from next time: it would never come right.
+    assert files_below(tmp_path) == set()
+    server.content = CONTENT
+    download(server.url(), sha256=SHA256)
+    assert (tmp_path / "raw/data/file.bin").read_bytes() == CONTENT
+
+
+def test_a_full_disk_in_the_middle_is_told_and_the_download_goes_on_afterwards(
+    server,
+    tmp_path,
+    retries,
+):
+    dataset = dataset_of(server.url(), sha256=SHA256)
+
+    def work() -> None:
+        download_files(dataset, tmp_path / "raw", RecordedChecksums(tmp_path / "r.json"), retries)
+
+    told = with_room_for(200_000, work)
+    assert FULL in told and "Make room" in told
+    assert files_below(tmp_path / "raw") == {"data/file.bin.part", "data/file.bin.part.json"}
+    work()
+    _, wanted = server.requests[-1]
+    assert wanted is not None and int(wanted.removeprefix("bytes=").removesuffix("-")) > 100_000
+    assert files_below(tmp_path / "raw") == {"data/file.bin"}
+    assert (tmp_path / "raw/data/file.bin").read_bytes() == CONTENT
+
+
+def test_after_all_faults_in_turn_the_stage_ends_with_the_good_file(server, tmp_path):
+    """As a user starts it again and again: each start gives one line, or the manifest."""
+    sources = yaml.safe_load((PROJECT / "resources/sources.yaml").read_text(encoding="utf-8"))
+    entry = sources["physionet"]["files"]["set_a"]
+    entry |= {"locations": [server.url()], "sha256": SHA256}
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump(sources))
+    manifest = tmp_path / "raw/manifest.json"
+    command = [sys.executable, PROJECT / "workflow/scripts/fetch.py", "--dataset", "physionet"]
+    command += ["--source", "download", "--sources", tmp_path / "sources.yaml"]
+    command += ["--options", '{"hospitals": ["a"]}', "--checksums", tmp_path / "recorded.json"]
+
+    def start() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, "--out", manifest], capture_output=True, text=True)
+
+    def wrong(handler: Handler) -> None:
+        handler.answer(200, OTHER, ETag='"two"')
+
+    good = tmp_path / "raw" / entry["file_name"]
+    faults = [status(403), wrong, status(200, Content_Type="text/html"), status(302, Location="/a")]
+    faults += [status(429, Retry_After="86400")]
+    for fault in faults:
+        server.scripts["/file.bin"] = [fault]
+        server.scripts["/a"] = [status(404)]
+        failed = start()
+        assert failed.returncode == 1
+        assert "Traceback" not in failed.stderr
+        assert failed.stderr.splitlines()[-1].startswith("error: physionet, set_a: no location")
+        assert not good.exists() and not manifest.exists()
+    server.scripts["/file.bin"] = [status(500), broken_after(65_536), status(503), broken_after(9)]
+    recovered = start()
+    assert recovered.returncode == 0, recovered.stderr
+    assert good.read_bytes() == CONTENT
+    assert json.loads(manifest.read_text())["files"][0]["official"] is True
+    assert read_manifest(manifest, "physionet").file("set_a").sha256 == SHA256

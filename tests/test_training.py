@@ -416,10 +416,11 @@ def test_a_run_refuses_another_cache_and_damaged_weights(cache, tmp_path):
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(InputError, match="weights"):
         load_run(tmp_path / "run", cache, CPU, 1)
-    other = tmp_path / "other.h5"
-    other.write_bytes(cache.read_bytes() + b" ")
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    metrics["cache_sha256"] = "0" * 64
+    (tmp_path / "run/metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(InputError, match="is not the cache"):
-        load_run(tmp_path / "run", other, CPU, 1)
+        load_run(tmp_path / "run", cache, CPU, 1)
 
 
 def test_a_training_refuses_a_cache_prepared_otherwise(cache, tmp_path):

@@ -305,24 +305,6 @@ def test_preparing_loads_no_package_of_training_or_reporting(dataset, tmp_path):
 
 # Tables and figures from what the runs left behind.
 
-HEAVY = ("torch", "h5py", "pyarrow")
-
-
-@pytest.fixture
-def without_heavy_packages(tmp_path) -> str:
-    """A folder for PYTHONPATH in which packages of other stages fail to import."""
-    folder = tmp_path / "not installed"
-    folder.mkdir()
-    for name in HEAVY:
-        (folder / f"{name}.py").write_text(f"raise ImportError('no {name} here')\n")
-    for name in HEAVY:
-        command = [sys.executable, "-c", f"import {name}"]
-        attempt = subprocess.run(
-            command, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True
-        )
-        assert f"no {name} here" in attempt.stderr
-    return str(folder)
-
 
 def test_tables_and_figures_are_redrawn_without_data_or_torch(project, without_heavy_packages):
     results = project / "results"

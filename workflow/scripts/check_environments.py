@@ -35,6 +35,9 @@ from liquidbench.errors import InputError, run_command
 # The order in which the tiny study goes through the environments; fetch reads what it made.
 STUDY_STAGES = ["prepare", "train", "report"]
 
+# What is asked for: between them they need every rule that has an environment.
+TARGETS = ["all", "export"]
+
 # Laid over config/demo.yaml: every data set, model and stress test, as small as allowed.
 TINY_STUDY = {
     "datasets": {
@@ -133,6 +136,7 @@ def run_stage(
     command += ["--configfile", *configs, overlay.absolute()]
     command += ["--directory", folder, "--cores", "2"]
     command += ["--omit-from", *later] if later else []
+    command += ["--", *TARGETS]
     printed = run(command, f"{environment.path}: a tiny study", alone(python))
     for rule in rules:
         if not re.search(rf"^(local)?rule {rule}:", printed, re.MULTILINE):

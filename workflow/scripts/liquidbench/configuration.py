@@ -88,7 +88,7 @@ def check(config: Config, schema_path: str | Path) -> None:
         for place, further in enumerate(settings.get("further_protocols", [])):
             own = f"{key}.further_protocols.{place}"
             check_names(config, own, dataset, further["protocol"], further["models"])
-    for run in training_runs(config):
+    for run in of_one_seed(training_runs(config)):
         check_sepsis(config, run.dataset, run.protocol, run.model, run_settings(config, run))
     check_stress(config)
     for dataset in config["stress"]["datasets"]:
@@ -132,9 +132,16 @@ def training_runs(config: Config) -> list[Run]:
     ]
 
 
+def of_one_seed(runs: list[Run]) -> list[Run]:
+    """The first run of each data set, protocol and model: all that differs between seeds is the seed."""
+    return list({(run.dataset, run.protocol, run.model): run for run in reversed(runs)}.values())[
+        ::-1
+    ]
+
+
 def hourly_protocols(config: Config) -> list[str]:
     """The protocols under which sepsis is told by the hour, and not once for the whole stay, as the paper does."""
-    runs = [run for run in training_runs(config) if run.dataset == "physionet"]
+    runs = [run for run in of_one_seed(training_runs(config)) if run.dataset == "physionet"]
     hourly = [run for run in runs if run_settings(config, run)["training"].get("level") == "hour"]
     return list(dict.fromkeys(run.protocol for run in hourly))
 

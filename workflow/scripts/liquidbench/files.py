@@ -1,5 +1,6 @@
 """Files written whole or not at all, and checksums. Standard library only."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,19 +12,42 @@ from typing import Any
 
 from liquidbench.errors import InputError
 
+# A full disk, a quota that is used up, a limit on the size of files.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def told_when_full(path: str | Path) -> Iterator[None]:
+    """Tell in one line that there was no room for `path`, and not by where in a library it was noticed.
+
+    Raises:
+        InputError: in place of the block's own error, if the disk is full or a quota is used up.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        problem = f"cannot be written ({os.strerror(error.errno)})"
+        raise InputError(path, problem, "Make room, then start again") from None
+
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends well.
 
     If the block raises, the temporary file (or folder) is removed and `path` is as it was.
+
+    Raises:
+        InputError: the disk is full, or a quota is used up.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        yield temporary
-        temporary.replace(path)
+        with told_when_full(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     except BaseException:
         if temporary.is_dir():
             shutil.rmtree(temporary)

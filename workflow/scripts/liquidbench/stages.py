@@ -5,7 +5,9 @@ it as provenance. Imports nothing: the Snakefile reads this too.
 """
 
 _SHARED = ("errors.py", "files.py")
-_READING_CACHES = ("datasets/cache.py", "datasets/packing.py", "datasets/splits.py")
+_READING_CACHES = tuple(
+    f"datasets/{name}.py" for name in ("cache", "checksum", "packing", "splits")
+)
 _LOSING_STEPS = (
     "datasets/observations.py",
     *(f"evaluation/{name}.py" for name in ("corruptions", "random_streams", "removal")),
@@ -26,6 +28,7 @@ _PARTS = {
             for name in (
                 "archives",
                 "cache",
+                "checksum",
                 "examples",
                 "manifest",
                 "observations",
@@ -52,6 +55,7 @@ _PARTS = {
         *_COMPARING,
         *_JUDGING,
     ),
+    "export": ("sharing", "stages.py", "reporting/runs.py"),
 }
 
 
@@ -59,7 +63,7 @@ def parts_of(stage: str, dataset: str | None = None) -> tuple[str, ...]:
     """The parts that a stage's results depend on, for `liquidbench.files.sha256_of_code`.
 
     Args:
-        stage: fetch, synthesise, prepare, train, baseline, stress or report.
+        stage: fetch, synthesise, prepare, train, baseline, stress, report or export.
         dataset: for `prepare`, the data set, whose own reader counts too.
     """
     own = (f"datasets/{dataset}.py",) if stage == "prepare" else ()

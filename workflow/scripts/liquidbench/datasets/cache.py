@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from liquidbench.datasets.checksum import USER_BLOCK, seal
 from liquidbench.datasets.packing import GZIP_LEVEL, Packed
 from liquidbench.errors import InputError
 from liquidbench.files import written_whole
@@ -149,8 +150,12 @@ class CacheWriter:
 
     def __enter__(self) -> "CacheWriter":
         self._whole = written_whole(self._path)
-        temporary = self._whole.__enter__()
-        self._file = h5py.File(temporary, "w")
+        self._temporary = self._whole.__enter__()
+        try:
+            self._file = h5py.File(self._temporary, "w", userblock_size=USER_BLOCK)
+        except BaseException as error:
+            self._give_up(error)
+            raise
         return self
 
     def __exit__(
@@ -160,14 +165,22 @@ class CacheWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
+            try:
+                if error is None:
+                    self._finish()
+            finally:
+                # On a full disk this fails too, whatever failed before.
+                self._file.close()
             if error is None:
-                self._finish()
+                seal(self._temporary)
         except BaseException as failure:
-            self._file.close()
-            self._whole.__exit__(type(failure), failure, failure.__traceback__)
+            self._give_up(error or failure)
             raise
-        self._file.close()
         self._whole.__exit__(kind, error, trace)
+
+    def _give_up(self, error: BaseException) -> None:
+        """Have the half-written file removed; raises what `written_whole` makes of a full disk."""
+        self._whole.__exit__(type(error), error, error.__traceback__)
 
     def append(self, split: str, block: Sequences) -> None:
         """Add the sequences of `block` to a split.

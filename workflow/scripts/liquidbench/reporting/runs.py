@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def parse_runs(text: str, where: str) -> list[RunKey]:
             if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
                 raise InputError(f"{where}, item {position}", f"seed is {seed!r}", remedy)
             keys.append(RunKey(*names, seed))
-    twice = sorted({key.label for key in keys if keys.count(key) > 1})
+    twice = sorted(key.label for key, count in Counter(keys).items() if count > 1)
     if twice:
         raise InputError(where, f"named more than once: {', '.join(twice)}", "Name each run once")
     return keys

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from liquidbench.errors import InputError
+from liquidbench.files import told_when_full
 from liquidbench.reporting import differences, line_errors, stress_differences
 from liquidbench.reporting.clinical_summary import (
     CALIBRATION_COLUMNS,
@@ -209,13 +210,14 @@ def flattened(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def write_summaries(frames: dict[str, pd.DataFrame], out: str | Path) -> None:
     """Write every table to `<out>/<name>.csv`: all are made first, then put in place one by one."""
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
-        temporary.mkdir()
-        for name, frame in frames.items():
-            frame.to_csv(temporary / f"{name}.csv", index=False, lineterminator="\n")
-        for name in frames:
-            (temporary / f"{name}.csv").replace(out / f"{name}.csv")
+        with told_when_full(out):
+            out.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+            for name, frame in frames.items():
+                frame.to_csv(temporary / f"{name}.csv", index=False, lineterminator="\n")
+            for name in frames:
+                (temporary / f"{name}.csv").replace(out / f"{name}.csv")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -20,7 +20,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from liquidbench.datasets.cache import Sequences, read_attributes, read_split
-from liquidbench.files import sha256_of_code, sha256_of_file, write_json
+from liquidbench.datasets.checksum import verified_sha256
+from liquidbench.files import sha256_of_code, write_json
 from liquidbench.models.costs import median_seconds
 from liquidbench.stages import parts_of
 from liquidbench.training.costs import median_length
@@ -63,9 +64,10 @@ def fit_baseline(
         threads: for the record: the libraries take theirs from the environment.
 
     Raises:
-        InputError: the cache is of another task, or was prepared with other settings.
+        InputError: the cache is damaged, of another task, or was prepared with other settings.
     """
     started, clock = utc_now(), time.monotonic()
+    checksum = verified_sha256(cache)
     attributes = read_attributes(cache)
     check_cache(cache, attributes, "physionet", settings["dataset"])
     wish, training, seed = settings["baseline"], settings["training"], names["seed"]
@@ -137,7 +139,7 @@ def fit_baseline(
         "costs": costs,
         "settings": settings,
         "core_implementation": _implementation(estimator),
-        "cache_sha256": sha256_of_file(cache),
+        "cache_sha256": checksum,
         "code_sha256": sha256_of_code(*parts_of("baseline")),
     }
     write_json(out / "metrics.json", metrics | figures)

@@ -41,7 +41,7 @@ class Checkpoint:
         """Keep the state after an epoch; the one before it is deleted.
 
         Raises:
-            OSError: it cannot be written; the one before is still good.
+            InputError: there is no room for it; the one before is still good.
         """
         buffer = io.BytesIO()
         torch.save(state.state_dict(), buffer)

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from liquidbench.allocator import keep_freed_memory
+from liquidbench.datasets.checksum import verified_sha256
 from liquidbench.errors import InputError
 from liquidbench.evaluation.metrics import Figures
-from liquidbench.files import read_json, sha256_of_code, sha256_of_file, write_json, written_whole
+from liquidbench.files import read_json, sha256_of_code, write_json, written_whole
 from liquidbench.models.costs import flops
 from liquidbench.models.gru_d import GRUDCore
 from liquidbench.models.matching import solve_match
@@ -73,13 +74,14 @@ def train_run(
 
     Raises:
         Interrupted: not done in `max_minutes`: finished epochs are kept.
-        InputError: the cache is of another data set, unreadable, or was prepared with other settings;
+        InputError: the cache is of another data set, damaged, or was prepared with other settings;
             the loss is not a number any more; or no width matches the model that is to be matched.
     """
     started, clock, limit = utc_now(), time.monotonic(), TimeLimit(max_minutes)
     keep_freed_memory()
     make_deterministic(request.seed, threads)
     training = request.settings["training"]
+    checksum = verified_sha256(request.cache)
     data = inputs.load(request.cache, training, request.seed)
     check_cache(request.cache, data.attributes, request.dataset, request.settings["dataset"])
     task = task_of(data.attributes, training)
@@ -105,7 +107,7 @@ def train_run(
     sample = make_batch(data.test, np.array([0]), data.transform, device)
     architecture = describe(model, sample.steps, sample.lengths, sample.elapsed)
     state = TrainingState(model, training, task.better, request.seed, device)
-    identity = _identity(request, device, threads, model)
+    identity = _identity(request, checksum, device, threads, model)
     checkpoint = Checkpoint(out, identity)
     told = checkpoint.restore(state)
     if told:
@@ -160,7 +162,7 @@ def train_run(
 
 
 def _identity(
-    request: RunRequest, device: torch.device, threads: int, model: SequenceModel
+    request: RunRequest, checksum: str, device: torch.device, threads: int, model: SequenceModel
 ) -> dict[str, Any]:
     """What two trainings have to share to end in the same bytes, and so may go on from one another's checkpoint.
 
@@ -170,7 +172,7 @@ def _identity(
     return {
         "run": {name: getattr(request, name) for name in names},
         "configuration": request.settings,
-        "data": sha256_of_file(request.cache),
+        "data": checksum,
         "code": sha256_of_code(*parts_of("train")),
         "computing": {
             "device": device.type,
@@ -240,7 +242,8 @@ def _write_results(
 ) -> None:
     """Weights, history, predictions, and what only some tasks have: confusion counts, scaling."""
     with written_whole(out / "weights.safetensors") as temporary:
-        save_file(model.state_dict(), temporary)
+        # Not by the library's own writing, whose errors do not say that the disk is full.
+        temporary.write_bytes(save(model.state_dict()))
     write_table(out / "history.csv", pd.DataFrame([epoch.row for epoch in epochs]))
     write_table(out / "predictions.csv", task.predictions(said, data.test))
     if task.confusion is not None:
@@ -310,10 +313,10 @@ def load_run(
         The model in evaluation mode on `device`, its data, its task, and its `metrics.json`.
 
     Raises:
-        InputError: the run directory is incomplete or damaged, or the cache is not the run's.
+        InputError: the run directory or the cache is incomplete or damaged, or the cache is not the run's.
     """
     metrics = read_json(run / "metrics.json")
-    if sha256_of_file(cache) != metrics["cache_sha256"]:
+    if verified_sha256(cache) != metrics["cache_sha256"]:
         raise InputError(
             cache, f"is not the cache that {run} was trained on", "Train the run again"
         )

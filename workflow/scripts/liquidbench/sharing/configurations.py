@@ -1,0 +1,51 @@
+"""The configuration of a study that travels."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+
+def portable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what holds on one machine alone: the mirror, and folders outside of the project."""
+    usual = {"raw": "resources/raw", "results": "results", "reports": "reports"}
+    paths = {
+        name: path if is_inside(path) else usual[name] for name, path in config["paths"].items()
+    }
+    return {**config, "mirror": "", "paths": paths}
+
+
+def is_inside(path: Any) -> bool:
+    """Whether a path of a configuration stays below the folder that it starts from."""
+    if not isinstance(path, str) or not path or "\\" in path or "\0" in path:
+        return False
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts
+
+
+def added_by(project: Path, config: Mapping[str, Any]) -> list[str]:
+    """The keys that a project's own configuration adds to one that is named after --configfile.
+
+    Snakemake merges the two, and a key can be replaced but not taken away. More models or protocols to choose from
+    change nothing and are not named.
+
+    Args:
+        project: the folder of the Snakefile.
+        config: what is to be named.
+    """
+    own = yaml.safe_load((project / "config/config.yaml").read_text(encoding="utf-8"))
+    return _missing(own, config)
+
+
+def _missing(own: Any, other: Any, front: str = "") -> list[str]:
+    """Dotted names of the keys of nested mappings that `other` does not have."""
+    if not isinstance(own, Mapping) or not isinstance(other, Mapping):
+        return []
+    names = []
+    for key, value in own.items():
+        if key not in other:
+            names.append(f"{front}{key}")
+        else:
+            names += _missing(value, other[key], f"{front}{key}.")
+    return names

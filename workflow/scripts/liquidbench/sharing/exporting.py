@@ -1,0 +1,96 @@
+"""Pack the runs of a study into one zip archive; the same files give the same bytes."""
+
+import json
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from liquidbench.errors import InputError
+from liquidbench.files import sha256_of_code, written_whole
+from liquidbench.sharing.configurations import portable
+from liquidbench.sharing.contents import (
+    CONFIGURATION,
+    MANIFEST,
+    METRICS,
+    RESULTS,
+    WEIGHTS,
+    ArchiveManifest,
+    Content,
+    names_below,
+    shortened,
+)
+from liquidbench.stages import parts_of
+
+# The earliest date that a zip file can hold: the clock must not reach the bytes.
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def export_study(
+    results: Path, runs: Iterable[str], config: Mapping[str, Any], out: Path, weights: bool
+) -> ArchiveManifest:
+    """Write the archive of a study, whole or not at all.
+
+    Args:
+        results: the results folder.
+        runs: the configured run directories, relative to it. Those that have not finished are named as missing.
+        config: the whole configuration.
+        out: the zip file to write.
+        weights: also pack the trained weights.
+
+    Returns:
+        What the archive says of itself.
+
+    Raises:
+        InputError: no run has finished, or weights are asked for and a run has none.
+    """
+    runs = sorted(set(runs))
+    finished = {run for run in runs if (results / run / METRICS).is_file()}
+    if not finished:
+        raise InputError(results, "no configured run has finished", "Run the study first")
+    bare = [
+        run
+        for run in sorted(finished)
+        if (results / run / "architecture.json").is_file()
+        and not (results / run / WEIGHTS).is_file()
+    ]
+    if weights and bare:
+        remedy = "Take the target export, which leaves them out"
+        raise InputError(results, f"no {WEIGHTS} in {shortened(bare)}", remedy)
+    datasets = {run.split("/")[0] for run in runs}
+    names = [
+        name
+        for name in names_below(results, weights)
+        if name.rpartition("/")[0] in finished | datasets | {"summary"}
+    ]
+    configuration = (json.dumps(portable(config), indent=1, ensure_ascii=False) + "\n").encode()
+    files = {RESULTS + name: Content.of_file(results / name) for name in names}
+    manifest = ArchiveManifest(
+        study=config["study"],
+        weights=weights,
+        code_sha256=sha256_of_code(*parts_of("report")),
+        finished=len(finished),
+        missing=tuple(run for run in runs if run not in finished),
+        files=files | {CONFIGURATION: Content.of_bytes(configuration)},
+    )
+    with written_whole(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.writestr(_member(MANIFEST), manifest.as_json())
+        archive.writestr(_member(CONFIGURATION), configuration)
+        for name in names:
+            member = _member(RESULTS + name)
+            # Known beforehand, so that a file above 2 GiB gets a header that can hold its size.
+            member.file_size = files[RESULTS + name].size
+            with (results / name).open("rb") as source, archive.open(member, "w") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+    return manifest
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name, date_time=_DATE)
+    member.external_attr = (stat.S_IFREG | 0o644) << 16
+    # As everywhere, whatever system packs.
+    member.create_system = 3
+    member.compress_type = zipfile.ZIP_DEFLATED
+    return member

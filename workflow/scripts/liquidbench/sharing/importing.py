@@ -1,0 +1,283 @@
+"""Unpack an archive of runs: checked name by name and byte by byte, and put in place whole or not at all."""
+
+import json
+import os
+import shlex
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from liquidbench.datasets.archives import ZipMembers
+from liquidbench.errors import InputError
+from liquidbench.files import sha256_of_code
+from liquidbench.sharing.configurations import added_by, is_inside
+from liquidbench.sharing.contents import (
+    CONFIGURATION,
+    MANIFEST,
+    METRICS,
+    RESULTS,
+    ArchiveManifest,
+    Content,
+    names_below,
+    parse_manifest,
+    shortened,
+)
+from liquidbench.stages import parts_of
+
+LARGEST_MEMBER = 2**30
+"""Bytes: many times the largest weights or predictions of a run."""
+LARGEST_ARCHIVE = 64 * 2**30
+"""Bytes, unpacked: many times a study of a thousand runs."""
+
+_AGAIN = "Get the archive again from whoever made it"
+# Older than any run: Snakemake then computes the summaries anew, from the runs and with the code that is here.
+_LONG_AGO = 315_532_800.0
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did.
+
+    Attributes:
+        manifest: what the archive says of itself.
+        configuration: the file to name after --configfile.
+        new: number of files put in place; all others were there with the same content.
+        notes: why what is drawn here may differ from what was drawn there.
+    """
+
+    manifest: ArchiveManifest
+    configuration: Path
+    new: int
+    notes: list[str]
+
+    def told(self) -> list[str]:
+        """For the user: what came, and the command that draws it."""
+        manifest = self.manifest
+        lines = [f"{manifest.study}: {manifest.finished} runs, {self.new} new files"]
+        if manifest.missing:
+            lines.append(f"not in the archive, though configured: {shortened(manifest.missing)}")
+        lines += [f"ATTENTION: {note}" for note in self.notes]
+        command = "snakemake tables figures claims --cores 1 --configfile"
+        return [*lines, "draw it:", f"  {command} {shlex.quote(str(self.configuration))}"]
+
+
+def import_archive(archive: Path, into: Path, project: Path, overwrite: bool = False) -> Imported:
+    """Put the runs of an archive into the results folder of its configuration, below `into`.
+
+    Everything is unpacked beside its place and compared with the manifest before the first file is moved. If
+    moving fails, what was moved is taken back.
+
+    Args:
+        archive: the zip file.
+        into: the folder that the configuration's `paths` start from.
+        project: the folder of the Snakefile, with which the runs will be drawn.
+        overwrite: replace files of runs that are there with other content. Summaries are always replaced.
+
+    Raises:
+        InputError: the archive is damaged, holds what it must not, or a file that is there differs.
+    """
+    with _Archive(archive) as content:
+        config = content.configuration()
+        results = into / config["paths"]["results"]
+        place = results / "imported" / f"{archive.stem}.json"
+        config["paths"] = {name: str(into / path) for name, path in config["paths"].items()}
+        written = (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode()
+        differing = [
+            name
+            for name, expected in content.manifest.of_results().items()
+            if not name.startswith("summary/") and _state(results / name, expected) == "changed"
+        ]
+        if _state(place, Content.of_bytes(written)) == "changed":
+            differing.append(place.relative_to(results).as_posix())
+        if differing and not overwrite:
+            raise InputError(
+                results,
+                f"there already, with other content: {shortened(differing)}",
+                "Name another folder with --into, or replace them with --overwrite",
+            )
+        staging = Path(tempfile.mkdtemp(prefix=".import-", dir=_nearest(results)))
+        try:
+            moves = _unpack(content, results, staging)
+            unpacked = staging / "configuration"
+            unpacked.write_bytes(written)
+            _move(moves | {place: unpacked}, staging)
+        except OSError as error:
+            remedy = "Make room or correct the permissions, then import again: nothing was changed"
+            raise InputError(results, f"cannot be written ({error})", remedy) from None
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return Imported(content.manifest, place, len(moves), _notes(content.manifest, config, project))
+
+
+def _notes(manifest: ArchiveManifest, config: dict[str, Any], project: Path) -> list[str]:
+    notes = []
+    if manifest.code_sha256 != sha256_of_code(*parts_of("report")):
+        notes.append("the reporting code here is another version: tables may differ")
+    added = added_by(project, config)
+    if added:
+        notes.append(
+            f"config/config.yaml here adds {shortened(added)} to the study: what has no run is listed as missing"
+        )
+    return notes
+
+
+def problems_with(archive: Path, into: Path) -> list[str]:
+    """Compare the results folder below `into` with an archive, all of which is verified too.
+
+    Returns:
+        A line for each file that is changed, missing or additional, sorted; empty if there is none.
+
+    Raises:
+        InputError: the archive itself is damaged.
+    """
+    with _Archive(archive) as content:
+        for _ in content.files():
+            pass
+        results = into / content.configuration()["paths"]["results"]
+        expected = content.manifest.of_results()
+        states = {name: _state(results / name, one) for name, one in expected.items()}
+        there = names_below(results, content.manifest.weights)
+        states |= {name: "additional" for name in there if name not in expected}
+    return [f"{state}: {results / name}" for name, state in sorted(states.items()) if state]
+
+
+class _Archive:
+    """An archive whose member names and sizes are those of its manifest. A context manager."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise InputError(path, "no such file", "Name the archive that `snakemake export` made")
+        self.path = path
+        try:
+            self._members = ZipMembers(path, LARGEST_MEMBER)
+        except InputError as error:
+            raise InputError(error.where, error.problem, _AGAIN) from None
+        try:
+            self.manifest = self._checked_manifest()
+        except BaseException:
+            self._members.__exit__(None, None, None)
+            raise
+
+    def __enter__(self) -> "_Archive":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._members.__exit__(*error)
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Name in the results folder and content of every file, verified one by one."""
+        self._read(CONFIGURATION)
+        for name in sorted(self.manifest.of_results()):
+            yield name, self._read(RESULTS + name)
+
+    def configuration(self) -> dict[str, Any]:
+        """The configuration of the study, with paths that do not leave the folder they start from."""
+        where = f"{self.path}, member {CONFIGURATION!r}"
+        try:
+            config = json.loads(self._read(CONFIGURATION))
+            paths = {name: config["paths"][name] for name in ("raw", "results", "reports")}
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
+            raise InputError(where, f"no configuration ({error!r})", _AGAIN) from None
+        for name, path in paths.items():
+            if not is_inside(path):
+                problem = f"paths.{name} is {path!r}, which leads out of the folder"
+                raise InputError(where, problem, _AGAIN)
+        return config | {"paths": paths}
+
+    def _checked_manifest(self) -> ArchiveManifest:
+        # All names, hidden ones too, which the reader of raw files passes over.
+        with zipfile.ZipFile(self.path) as file:
+            sizes = {info.filename: info.file_size for info in file.infolist()}
+        if MANIFEST not in sizes:
+            raise InputError(self.path, f"has no {MANIFEST}: no archive of runs", _AGAIN)
+        manifest = parse_manifest(self._content_of(MANIFEST), f"{self.path}, member {MANIFEST!r}")
+        expected = {name: content.size for name, content in manifest.files.items()}
+        del sizes[MANIFEST]
+        for names, state in (
+            (expected.keys() - sizes.keys(), "missing"),
+            (sizes.keys() - expected.keys(), "additional"),
+            ({name for name in expected if sizes.get(name) != expected[name]}, "of another size"),
+        ):
+            if names:
+                raise InputError(self.path, f"{state}: {shortened(names)}", _AGAIN)
+        if sum(expected.values()) > LARGEST_ARCHIVE:
+            problem = f"unpacks to {sum(expected.values()):,} bytes, at most {LARGEST_ARCHIVE:,} are taken"
+            raise InputError(self.path, problem, _AGAIN)
+        return manifest
+
+    def _read(self, name: str) -> bytes:
+        content = self._content_of(name)
+        if Content.of_bytes(content) != self.manifest.files[name]:
+            where = f"{self.path}, member {name!r}"
+            raise InputError(where, "changed: its checksum is not the manifest's", _AGAIN)
+        return content
+
+    def _content_of(self, name: str) -> bytes:
+        try:
+            return self._members.read(name)
+        except InputError as error:
+            raise InputError(error.where, error.problem, _AGAIN) from None
+
+
+def _state(path: Path, expected: Content) -> str:
+    """How a file differs from what is expected of it: changed, missing, or empty."""
+    if not path.is_file():
+        return "changed" if path.exists() else "missing"
+    if path.stat().st_size != expected.size:
+        return "changed"
+    return "" if Content.of_file(path) == expected else "changed"
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists: on the same disk as what will be made."""
+    while not folder.is_dir():
+        folder = folder.parent
+    return folder
+
+
+def _unpack(content: _Archive, results: Path, staging: Path) -> dict[Path, Path]:
+    """Unpack what is not there yet into `staging`; place to unpacked file, in the order to move them in."""
+    needed = sum(entry.size for entry in content.manifest.files.values())
+    free = shutil.disk_usage(staging).free
+    if free < needed:
+        problem = f"{free:,} bytes are free, the archive needs {needed:,}"
+        raise InputError(results, problem, "Make room, or name another folder with --into")
+    moves, now = {}, time.time()
+    for number, (name, data) in enumerate(content.files()):
+        if _state(results / name, content.manifest.files[RESULTS + name]) == "":
+            continue
+        unpacked = staging / str(number)
+        unpacked.write_bytes(data)
+        date = _LONG_AGO if name.startswith("summary/") else now
+        os.utime(unpacked, (date, date))
+        moves[results / name] = unpacked
+    # A run counts once it has its metrics: they come last.
+    return dict(sorted(moves.items(), key=lambda move: (move[0].name == METRICS, move[0])))
+
+
+def _move(moves: dict[Path, Path], staging: Path) -> None:
+    """Move files to their places; if one cannot be moved, all places are as before."""
+    kept: dict[Path, Path] = {}
+    moved: list[Path] = []
+    made: list[Path] = []
+    try:
+        for number, (place, unpacked) in enumerate(moves.items()):
+            made += [folder for folder in reversed(place.parents) if not folder.exists()]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                kept[place] = place.replace(staging / f"kept-{number}")
+            unpacked.replace(place)
+            moved.append(place)
+    except BaseException:
+        for place in moved:
+            place.unlink()
+        for place, file in kept.items():
+            file.replace(place)
+        for folder in reversed(made):
+            folder.rmdir()
+        raise
