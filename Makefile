@@ -8,7 +8,7 @@ SHELL := bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON
 
-# The demo's jobs are short: more than 8 at a time gain nothing.
+# The jobs of demo and tests are short: more than 8 at a time gain nothing.
 CORES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 8 ? cores : 8)))
 UV_VERSION := 0.13.9
 
@@ -26,8 +26,9 @@ demo: setup ## Run the whole study on small synthetic data, in minutes (CORES=..
 	@echo 'Done, on SYNTHETIC data: the numbers say nothing about the real data sets. Open:'
 	@find demo/reports -maxdepth 2 \( -name 'index.*' -o -name claims.md \) | sort | sed 's/^/  /'
 
-test: setup ## Run the tests (ARGS=... goes to pytest)
-	@python -m pytest $(ARGS)
+# Whole files to each process: what a file's tests share is made once.
+test: setup ## Run the tests, CORES at a time (ARGS=... goes to pytest)
+	@python -m pytest --numprocesses $(CORES) --dist loadfile $(ARGS)
 
 # One after the other, and nothing beside them: they measure time.
 BENCHMARKS := cores preparation loader reading epochs differences
