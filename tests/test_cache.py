@@ -282,7 +282,41 @@ def test_every_flipped_bit_of_a_cache_is_noticed(tmp_path):
         with pytest.raises(InputError, match="damaged: ") as caught:
             verified_sha256(path)
         assert caught.value.where == str(path)
-        assert f"Delete {path} and start again" in caught.value.remedy
+        assert not path.exists()
+        assert (tmp_path / "cache.h5.damaged").read_bytes() == damaged
+
+
+def test_a_damaged_cache_is_kept_aside_until_another_is_made(tmp_path):
+    path, kept = tmp_path / "cache.h5", tmp_path / "cache.h5.damaged"
+    write(path)
+    good = path.read_bytes()
+    path.write_bytes(good[:-1])
+    with pytest.raises(InputError, match=f"It is now {kept}"):
+        verified_sha256(path)
+    # What other trainings of this start are told.
+    with pytest.raises(InputError, match=f"was damaged and is now {kept}") as caught:
+        verified_sha256(path)
+    assert "Start again: it is prepared anew" in caught.value.remedy
+    with pytest.raises(RuntimeError), CacheWriter(path, ATTRIBUTES) as writer:
+        writer.append("train", make_block([1]))
+        raise RuntimeError("on the way")
+    assert kept.read_bytes() == good[:-1]
+    write(path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == good
+
+
+def test_a_cache_that_cannot_be_read_stays_where_it_is(tmp_path, monkeypatch):
+    path = tmp_path / "cache.h5"
+    write(path)
+
+    def refuse(self, *arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\)"):
+        verified_sha256(path)
+    assert path.exists()
 
 
 @pytest.mark.parametrize("length", [0, 100, 512, 513, 3000, -1])

@@ -25,7 +25,14 @@ PROJECT = Path(__file__).resolve().parents[1]
 LOCK = PROJECT / "requirements/requirements.lock"
 ENVIRONMENTS = sorted((PROJECT / "envs").glob("*.yaml"))
 # Run by name, not imported: the workflow's engine, and what checks style.
-TOOLS = {"snakemake", "snakemake-executor-plugin-slurm", "pytest", "pytest-xdist", "ruff", "snakefmt"}
+TOOLS = {
+    "snakemake",
+    "snakemake-executor-plugin-slurm",
+    "pytest",
+    "pytest-xdist",
+    "ruff",
+    "snakefmt",
+}
 
 DISTRIBUTIONS = {"numpy": ["numpy"], "yaml": ["PyYAML"], "torch": ["torch"], "pandas": ["pandas"]}
 

@@ -87,15 +87,15 @@ def test_a_cache_that_rots_is_named_and_the_next_start_recovers(project):
     refused = snakemake(project, METRICS, *OPTIONS)
     assert refused.returncode == 1
     assert f"error: {CACHE}: damaged: " in refused.stdout, refused.stdout
-    assert f"Delete {CACHE} and start again" in refused.stdout
+    assert f"It is now {CACHE}.damaged. Start again" in refused.stdout
     assert "Traceback" not in refused.stdout
     assert not (project / METRICS).exists()
 
-    cache.unlink()
     recovered = snakemake(project, METRICS, *OPTIONS)
     assert recovered.returncode == 0, recovered.stdout
     assert job_counts(recovered.stdout) == {"prepare": 1, "train": 1}
     assert cache.read_bytes() == good
+    assert not (project / f"{CACHE}.damaged").exists()
     # What has been trained is not stressed on another cache either.
     cache.write_bytes(rotten)
     command = ["workflow/scripts/stress.py", "--cache", CACHE, "--run", Path(METRICS).parent]
