@@ -117,6 +117,12 @@ def settings_of(dataset, protocol, model):
         raise WorkflowError(str(error))
 
 
+@functools.cache
+def stress_settings_of(dataset):
+    """The settings of a data set's stress test, as JSON."""
+    return as_json(configuration.stress_settings(config, dataset))
+
+
 def run_file(run, name):
     return f"{RESULTS}/{run.directory}/{name}"
 
@@ -160,6 +166,10 @@ def growing(amount):
     This machine's own jobs are not limited by them.
     """
     return lambda wildcards, attempt: amount * attempt
+
+
+# As an option of train.py.
+MAX_MINUTES = config["max_minutes"] or "none"
 
 
 def gpu_count():
