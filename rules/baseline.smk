@@ -23,7 +23,7 @@ rule baseline:
         settings=lambda wildcards: settings_of(
             wildcards.dataset, wildcards.protocol, wildcards.model
         ),
-        directory=RUN_DIRECTORY,
+        directory=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("baseline.py", "baseline"),
     shell:
         "python {params.script:q} --cache {input:q} --dataset {wildcards.dataset}"

@@ -168,10 +168,6 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-# As an option of train.py.
-MAX_MINUTES = config["max_minutes"] or "none"
-
-
 def gpu_count():
     """The number of NVIDIA cards of this machine, as the driver tells."""
     if shutil.which("nvidia-smi") is None:

@@ -19,17 +19,20 @@ rule stress:
     resources:
         gpu=GPUS_PER_JOB,
         gpu_percent=GPU_PERCENT_PER_JOB,
+        # Not parameters: naming what would have been taken anyway must not repeat a training.
+        device=config["device"],
+        jobs_per_gpu=config["jobs_per_gpu"],
+        core_implementation=config["core_implementation"],
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
         script=script("stress.py"),
         settings=lambda wildcards: stress_settings_of(wildcards.dataset),
-        run=RUN_DIRECTORY,
+        run=lambda wildcards, input: os.path.dirname(input.weights),
         code=code_of("stress.py", "stress"),
-    # Device, code and time limit are no parameters: naming what would have been taken anyway must not repeat a training.
     shell:
         "python {params.script:q} --cache {input.cache:q} --run {params.run:q}"
-        " --settings {params.settings:q} --device {config[device]} --threads {threads}"
-        " --jobs-per-gpu {config[jobs_per_gpu]}"
-        " --core-implementation {config[core_implementation]}"
+        " --settings {params.settings:q} --device {resources.device} --threads {threads}"
+        " --jobs-per-gpu {resources.jobs_per_gpu}"
+        " --core-implementation {resources.core_implementation}"
         " --out {output.table:q} 2>&1 | tee {log:q}"

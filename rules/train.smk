@@ -18,6 +18,11 @@ rule train:
     resources:
         gpu=GPUS_PER_JOB,
         gpu_percent=GPU_PERCENT_PER_JOB,
+        # Not parameters: naming what would have been taken anyway must not repeat a training.
+        device=config["device"],
+        jobs_per_gpu=config["jobs_per_gpu"],
+        core_implementation=config["core_implementation"],
+        max_minutes=str(config["max_minutes"] or "none"),
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
@@ -25,14 +30,13 @@ rule train:
         settings=lambda wildcards: settings_of(
             wildcards.dataset, wildcards.protocol, wildcards.model
         ),
-        directory=RUN_DIRECTORY,
+        directory=lambda wildcards, output: os.path.dirname(output[0]),
         code=code_of("train.py", "train"),
-    # Device, code and time limit are no parameters: naming what would have been taken anyway must not repeat a training.
     shell:
         "python {params.script:q} --cache {input:q} --dataset {wildcards.dataset}"
         " --protocol {wildcards.protocol} --model {wildcards.model} --seed {wildcards.seed}"
-        " --settings {params.settings:q} --device {config[device]} --threads {threads}"
-        " --jobs-per-gpu {config[jobs_per_gpu]}"
-        " --core-implementation {config[core_implementation]}"
-        " --max-minutes {MAX_MINUTES}"
+        " --settings {params.settings:q} --device {resources.device} --threads {threads}"
+        " --jobs-per-gpu {resources.jobs_per_gpu}"
+        " --core-implementation {resources.core_implementation}"
+        " --max-minutes {resources.max_minutes}"
         " --out {params.directory:q} 2>&1 | tee {log:q}"

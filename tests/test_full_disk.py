@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_study import run_folder, write_study
+from fake_study import run_folder, run_item, write_study
 from liquidbench.datasets.cache import CacheWriter
 from liquidbench.datasets.synthetic import iam, nmnist, physionet, quickdraw
 from liquidbench.datasets.synthetic.raw_files import write_manifest
@@ -61,7 +61,10 @@ def files_below(folder: Path) -> dict[str, int]:
 
 
 def check_every_size(
-    work: Callable[[Path], None], folder: Path, differs: Callable[[str], bool] = lambda name: False
+    work: Callable[[Path], None],
+    folder: Path,
+    differs: Callable[[str], bool] = lambda name: False,
+    most: int | None = None,
 ) -> None:
     """Do `work(folder)` with less room than each of its files needs: clear failures, whole files, and then on.
 
@@ -69,10 +72,13 @@ def check_every_size(
         work: writes into a folder.
         folder: whose parent is there.
         differs: of a file's name, whether two runs give different bytes (times, for example).
+        most: try so many of the sizes, the smallest and largest among them; None: all.
     """
     work(folder / "whole")
     whole = files_below(folder / "whole")
     sizes = sorted({0, *(size - 1 for size in whole.values())})
+    if most is not None and len(sizes) > most:
+        sizes = [sizes[round(place * (len(sizes) - 1) / (most - 1))] for place in range(most)]
     messages = set()
     for size in sizes:
         out = folder / "limited"
@@ -229,4 +235,31 @@ def test_summaries_tables_and_archive(tmp_path):
     check_every_size(
         lambda out: export_study(results, runs, config, out / "study.zip", False) and None,
         tmp_path / "archive",
+    )
+
+
+def test_claims_and_figures(tmp_path):
+    """Of one data set: a figure is drawn anew for every size."""
+    from fake_study import LAYOUT, write_run
+    from liquidbench.reporting.claim_page import write_claims
+    from liquidbench.reporting.claims import judge, read_claims
+    from liquidbench.reporting.differences import Settings
+    from liquidbench.reporting.figure_files import write_figures
+    from liquidbench.reporting.runs import RunKey
+    from liquidbench.reporting.study import read_study
+    from liquidbench.reporting.summaries import summarise, write_summaries
+
+    results, paper = tmp_path / "results", PROJECT / "resources/paper"
+    items = [run_item("quickdraw", "released", model) for model in ("lstm", "cfc")]
+    for item in items:
+        write_run(results, item)
+    keys = [RunKey(**item) for item in items]
+    write_summaries(summarise(results, keys, Settings(draws=100)), tmp_path / "summary")
+    study = read_study(tmp_path / "summary", json.dumps(LAYOUT))
+    judged = judge(read_claims(paper / "claims.yaml", paper), study)
+    check_every_size(lambda out: write_claims(study, judged, out), tmp_path / "claims")
+    check_every_size(
+        lambda out: write_figures(study, results, keys, out) and None,
+        tmp_path / "figures",
+        most=4,
     )

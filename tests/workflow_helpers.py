@@ -5,16 +5,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "rules", "config", "envs", "profiles", "resources", "workflow")
 
 
-def copy_project(folder: Path) -> Path:
+def copy_project(folder: Path, parts: Sequence[str] = PARTS) -> Path:
     """Copy what git tracks of the workflow into `folder`: nothing that lies about may be needed."""
     listing = subprocess.run(
-        ["git", "ls-files", "-z", "--", *PARTS],
+        ["git", "ls-files", "-z", "--", *parts],
         cwd=PROJECT,
         check=True,
         capture_output=True,
