@@ -33,6 +33,7 @@ rule all:
         rules.tables.output,
         rules.figures.output,
         rules.claims.output,
+        rules.report.output,
 
 
 # One data set alone: `snakemake --cores all physionet`, then `snakemake tables figures claims --cores 1`.

@@ -58,7 +58,8 @@ BASELINES = [name for name in config["models"] if configuration.is_baseline(conf
 BASELINE_NAMES = "|".join(BASELINES) or "(?!)"
 CORE_NAMES = f"(?!(?:{BASELINE_NAMES})/)[a-z0-9][a-z0-9_-]*"
 
-RENDER_TARGETS = {"summary", "tables", "figures", "claims", "export", "export_with_weights"}
+RENDER_TARGETS = {"summary", "tables", "figures", "claims", "report"}
+RENDER_TARGETS |= {"export", "export_with_weights"}
 
 
 def requested_targets():

@@ -10,6 +10,7 @@ if RENDER_ONLY:
         tables,
         figures,
         claims,
+        report,
 
 
 SUMMARY_FILES = [
@@ -131,6 +132,7 @@ rule figures:
         paper=[project_file(f"resources/paper/table_{number}.csv") for number in (2, 3)],
     output:
         f"{REPORTS}/figures/index.md",
+        f"{REPORTS}/figures/index.json",
     log:
         f"{RESULTS}/logs/report/figures.log",
     benchmark:
@@ -184,3 +186,41 @@ rule claims:
     shell:
         "python {params.script:q} --summary {params.summary:q} --claims {input.claims:q}"
         " --paper {params.paper:q} --layout {params.layout:q} --out {params.out:q} 2>&1 | tee {log:q}"
+
+
+# The one page: it shows what the others wrote, and links to it.
+rule report:
+    input:
+        summary=rules.summary.output,
+        tables=rules.tables.output,
+        figures=rules.figures.output,
+        verdicts=rules.claims.output,
+        examples=EXAMPLES,
+        claims=project_file("resources/paper/claims.yaml"),
+        paper=[
+            project_file(f"resources/paper/{name}.csv")
+            for name in (*(f"table_{number}" for number in range(1, 7)), "text", "released")
+        ],
+    output:
+        f"{REPORTS}/index.html",
+    log:
+        f"{RESULTS}/logs/report/report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/report.jsonl"
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(30),
+    params:
+        script=script("report.py"),
+        summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
+        results=lambda wildcards: RESULTS,
+        figures=lambda wildcards, input: os.path.dirname(input.figures[0]),
+        paper=lambda wildcards, input: os.path.dirname(input.paper[0]),
+        layout=lambda wildcards: LAYOUT,
+        code=code_of("report.py", "page") + code_of("tables.py", "report"),
+    shell:
+        "python {params.script:q} --summary {params.summary:q} --results {params.results:q}"
+        " --figures {params.figures:q} --claims {input.claims:q} --paper {params.paper:q}"
+        " --layout {params.layout:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -133,8 +133,12 @@ def sha256_of_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+# Python, compiled code, and what a page is made of.
+_SOURCE_SUFFIXES = (".py", ".cpp", ".hpp", ".j2", ".css", ".js")
+
+
 def _sources(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.suffix in (".py", ".cpp", ".hpp"))
+    return sorted(file for file in folder.rglob("*") if file.suffix in _SOURCE_SUFFIXES)
 
 
 def sha256_of_code(*parts: str) -> str:

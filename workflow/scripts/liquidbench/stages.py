@@ -55,6 +55,7 @@ _PARTS = {
         *_COMPARING,
         *_JUDGING,
     ),
+    "page": ("page",),
     "export": ("sharing", "stages.py", "reporting/runs.py"),
 }
 

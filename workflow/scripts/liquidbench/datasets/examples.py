@@ -79,7 +79,7 @@ def quickdraw_examples(manifest: Manifest, settings: quickdraw.Settings) -> dict
 
 
 def iam_examples(cache: str | Path) -> dict[str, Any]:
-    """Five training lines, from different documents where their names tell."""
+    """Five training lines, from different documents where their names tell, and test lines for the page."""
     lines = read_split(cache, "train")
     _need(cache, "training lines", len(lines), _LINES)
     documents = np.array([_document(name) for name in lines.ids])
@@ -94,6 +94,20 @@ def iam_examples(cache: str | Path) -> dict[str, Any]:
         arrays[f"image_{index}"] = np.ascontiguousarray(columns.T)
         arrays[f"text_{index}"] = chosen.texts[index]
         arrays[f"id_{index}"] = chosen.ids[index]
+    return arrays | _test_lines(cache)
+
+
+def _test_lines(cache: str | Path) -> dict[str, Any]:
+    """Of the test lines, ordered by the length of their text, those at a quarter, a half and three quarters."""
+    lines = read_split(cache, "test")
+    order = np.argsort(np.diff(lines.target_offsets), kind="stable")
+    chosen = lines.subset(order[[len(order) * place // 4 for place in (1, 2, 3)]])
+    arrays: dict[str, Any] = {}
+    for index in range(len(chosen)):
+        columns = chosen.inputs[chosen.offsets[index] : chosen.offsets[index + 1]]
+        arrays[f"test_image_{index}"] = np.ascontiguousarray(columns.T)
+        arrays[f"test_text_{index}"] = chosen.texts[index]
+        arrays[f"test_id_{index}"] = chosen.ids[index]
     return arrays
 
 

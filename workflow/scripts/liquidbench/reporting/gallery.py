@@ -1,5 +1,6 @@
-"""Figures written as SVG and PNG, with a page that lists them and those left out."""
+"""Figures written as SVG and PNG, with a page and a file that list them and those left out."""
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,10 @@ from liquidbench.files import write_text, written_whole
 OWN_FILES = re.compile(
     r"(figure_\d+|training_curves_\w+|confusion_\w+|stress_\w+|alarms_\w+|line_length_\w+)\.(svg|png)"
 )
+
+
+# For a program: the figures in order, and what was left out.
+LISTING = "index.json"
 
 
 @dataclass
@@ -60,3 +65,8 @@ class Gallery:
             lines = [f"- `{name}`: {reason}" for name, reason in self.left_out]
             parts.append("## Left out\n\n" + "\n".join(lines) + "\n")
         write_text(self.folder / "index.md", "\n".join(parts))
+        listing = {
+            "figures": [{"name": n, "title": t, "caption": c} for n, t, c in self.entries],
+            "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
+        }
+        write_text(self.folder / LISTING, json.dumps(listing, indent=1, ensure_ascii=False) + "\n")
