@@ -3,7 +3,7 @@
 
 rule baseline:
     input:
-        f"{RESULTS}/{{dataset}}/cache.h5",
+        cache_for("metrics.json"),
     output:
         [f"{RUN_DIRECTORY}/{name}" for name in BASELINE_FILES],
     log:

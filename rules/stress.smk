@@ -3,7 +3,7 @@
 
 rule stress:
     input:
-        cache=f"{RESULTS}/{{dataset}}/cache.h5",
+        cache=cache_for("stress.csv"),
         weights=f"{RUN_DIRECTORY}/weights.safetensors",
         metrics=f"{RUN_DIRECTORY}/metrics.json",
     output:
