@@ -73,6 +73,11 @@ REQUESTED = set(COMMAND_LINE.targets)
 RENDER_ONLY = bool(REQUESTED) and REQUESTED <= RENDER_TARGETS
 
 
+# A limit of this machine, or of one job of a cluster, but not of all its jobs: they have cards of their own.
+resource_scopes:
+    gpu_percent="local",
+
+
 wildcard_constraints:
     dataset="[a-z]+",
     protocol="[a-z0-9][a-z0-9_-]*",

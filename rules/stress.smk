@@ -35,4 +35,4 @@ rule stress:
         " --settings {params.settings:q} --device {resources.device} --threads {threads}"
         " --jobs-per-gpu {resources.jobs_per_gpu}"
         " --core-implementation {resources.core_implementation}"
-        " --out {output.table:q} 2>&1 | tee {log:q}"
+        " --out {output.table:q} 2>&1 | (tee {log:q} || true)"

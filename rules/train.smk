@@ -39,4 +39,4 @@ rule train:
         " --jobs-per-gpu {resources.jobs_per_gpu}"
         " --core-implementation {resources.core_implementation}"
         " --max-minutes {resources.max_minutes}"
-        " --out {params.directory:q} 2>&1 | tee {log:q}"
+        " --out {params.directory:q} 2>&1 | (tee {log:q} || true)"

@@ -1,6 +1,7 @@
 """Faults that a study meets: a cache that rots, a second start in the same folder."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -137,3 +138,25 @@ def test_a_cache_that_is_made_again_alike_repeats_no_run(project):
     plan = snakemake(project, METRICS, "-n", *OPTIONS[2:]).stdout
     assert job_counts(plan) == {"train": 1}, plan
     (project / "overlay.yaml").write_text(SMALL)
+
+
+def test_a_log_that_cannot_be_written_ends_no_job(project):
+    """Only the program's status counts: a training of hours is not thrown away because its last line was not kept."""
+    shutil.rmtree(project / "demo/results/quickdraw/demo", ignore_errors=True)
+    bin_folder = project / "bin"
+    bin_folder.mkdir()
+    # As on a full disk: it passes all on, writes nothing to the log, and ends with an error.
+    (bin_folder / "tee").write_text("#!/bin/sh\ncat\necho 'tee: No space left' >&2\nexit 1\n")
+    (bin_folder / "tee").chmod(0o755)
+    path = f"{bin_folder}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "snakemake", "--nocolor", METRICS, *OPTIONS]
+    result = subprocess.run(
+        command, cwd=project, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
+    assert "tee: No space left" in result.stdout + result.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (project / METRICS).exists()
+    # A program that fails still fails its job.
+    (project / CACHE).write_bytes(b"")
+    failed = snakemake(project, METRICS.replace("/lstm/", "/cfc/"), *OPTIONS)
+    assert failed.returncode == 1 and "damaged: " in failed.stdout

@@ -24,16 +24,19 @@ PARTITIONS = yaml.safe_load(
 )["partitions"]
 WITH_PROFILE = ("--workflow-profile", "profiles/slurm")
 # For jobs of seconds.
-QUICK = (*WITH_PROFILE, "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
+QUICK = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
 QUICK += ("--slurm-status-command", "squeue")
 
-# Keeps the arguments of each job, in a file with its number. `squeue` then says that all of them have failed.
+# Keeps the arguments of each job, in a file with its number. `squeue` then says that all of them have failed; it keeps
+# the number of jobs that it was asked about.
 SBATCH = """#!/bin/bash
-job=$(($(ls "$JOBS" | wc -l) + 1))
+job=1
+until (set -o noclobber; : > "$JOBS/$job") 2> /dev/null; do job=$((job + 1)); done
 printf '%s\\0' "$@" > "$JOBS/$job"
 echo "$job"
 """
 SQUEUE = """#!/bin/bash
+ls "$JOBS" | wc -l >> "$JOBS.asked"
 for job in $(ls "$JOBS"); do echo "$job|FAILED"; done
 """
 # Jobs that ended are still told of after this time. Were it shorter, sacct would be asked for ever.
@@ -64,7 +67,8 @@ def submitted(project, tmp_path):
 
     def run(*arguments: str, status: int = 1) -> list[dict[str, str]]:
         path = f"{commands}{os.pathsep}{os.environ['PATH']}"
-        result = snakemake(project, *QUICK, *arguments, PATH=path, JOBS=str(jobs))
+        profile = () if "--profile" in arguments else WITH_PROFILE
+        result = snakemake(project, *profile, *QUICK, *arguments, PATH=path, JOBS=str(jobs))
         assert result.returncode == status, result.stdout
         return [
             options_of(path) for path in sorted(jobs.iterdir(), key=lambda path: int(path.name))
@@ -134,6 +138,20 @@ def test_a_training_that_fails_is_sent_again_with_more(project, submitted):
     )
     # So often and no more: SLURM multiplies retries that a rule names itself.
     assert [asked_for(job) for job in jobs] == [("gpu", 8000, 240, 1, 1), ("gpu", 16000, 480, 1, 1)]
+
+
+@pytest.mark.parametrize("option", ["--workflow-profile", "--profile"])
+def test_what_limits_the_cards_of_one_machine_does_not_limit_a_cluster(
+    project, submitted, tmp_path, option
+):
+    """With --profile, Snakemake reads profiles/default and its limit of one card too."""
+    prepared(project)
+    runs = [f"{PREPARED}/demo/{model}/seed-0/metrics.json" for model in ("lstm", "cfc")]
+    cuda = ("--configfile", "config/demo.yaml", "--config", "device=cuda")
+    jobs = submitted(option, "profiles/slurm", *cuda, "--retries", "0", "--", *runs)
+    assert [asked_for(job)[4] for job in jobs] == [1, 1]
+    # Both were in the queue before Snakemake asked for the first time.
+    assert (tmp_path / "jobs.asked").read_text().split()[0] == "2"
 
 
 def test_preparing_goes_to_nodes_without_a_card_with_its_processors(project, submitted):
