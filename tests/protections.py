@@ -167,7 +167,7 @@ PROTECTIONS = (
     Protection(
         "a cache's checksum is compared",
         f"{LIBRARY}/datasets/checksum.py",
-        '    if block != _TEXT.format(sum=own).encode().ljust(USER_BLOCK, b"\\0"):\n',
+        "    if block != _block(own):\n",
         "    if False:\n",
         (
             "test_cache.py::test_every_flipped_bit_of_a_cache_is_noticed",
