@@ -198,6 +198,25 @@ def test_a_file_that_is_there_and_differs_is_kept_unless_asked_otherwise(take, t
     assert mine.read_text() != "my own"
 
 
+def test_two_archives_go_into_one_folder(take, results, tmp_path):
+    """With other models: each configuration draws its own, and the user is told."""
+    first = take()
+    other = tmp_path / "other/study.zip"
+    other.parent.mkdir()
+    run = "nmnist/released/not-asked-for/seed-0"
+    config = CONFIG | {"datasets": {"nmnist": {"models": ["not-asked-for"]}}}
+    export_study(results, [run], config, other, weights=False)
+    second = take(other)
+    assert [first.configuration.name, second.configuration.name] == ["study.json", "study-2.json"]
+    assert any("study.json was imported here too" in line for line in second.told())
+    assert "imported here too" not in " ".join(first.told())
+    # Once more: nothing new.
+    again = take(other)
+    assert (again.configuration, again.new) == (second.configuration, 0)
+    runs = tmp_path / "here/made/results/nmnist/released"
+    assert {path.name for path in runs.iterdir()} == {"lstm", "cfc", "not-asked-for"}
+
+
 def test_a_run_of_another_training_is_replaced_as_a_whole(take, tmp_path):
     """Foreign metrics beside own weights or an own stress test would be neither training's."""
     take()

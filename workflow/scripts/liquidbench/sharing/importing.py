@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -86,16 +87,14 @@ def import_archive(archive: Path, into: Path, project: Path, overwrite: bool = F
     with _Archive(archive) as content:
         config = content.configuration()
         results = into / config["paths"]["results"]
-        place = results / "imported" / f"{archive.stem}.json"
         config["paths"] = {name: str(into / path) for name, path in config["paths"].items()}
         written = (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode()
+        place = _free_place(results / "imported", archive.stem, written)
         differing = [
             name
             for name, expected in content.manifest.of_results().items()
             if not name.startswith("summary/") and _state(results / name, expected) == "changed"
         ]
-        if _state(place, Content.of_bytes(written)) == "changed":
-            differing.append(place.relative_to(results).as_posix())
         if differing and not overwrite:
             raise InputError(
                 results,
@@ -114,7 +113,21 @@ def import_archive(archive: Path, into: Path, project: Path, overwrite: bool = F
             raise InputError(results, f"cannot be written ({error})", remedy) from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    return Imported(content.manifest, place, len(moves), _notes(content.manifest, config, project))
+    notes = _notes(content.manifest, config, project)
+    others = sorted(path.name for path in place.parent.glob("*.json") if path != place)
+    if others:
+        notes.append(
+            f"{shortened(others)} was imported here too: each configuration draws its own runs; to draw them together, "
+            "list the seeds and models of all in one"
+        )
+    return Imported(content.manifest, place, len(moves), notes)
+
+
+def _free_place(folder: Path, stem: str, content: bytes) -> Path:
+    """Where a configuration of this content is, or may be put without replacing that of another import."""
+    names = chain([f"{stem}.json"], (f"{stem}-{number}.json" for number in count(2)))
+    expected = Content.of_bytes(content)
+    return next(folder / name for name in names if _state(folder / name, expected) != "changed")
 
 
 def _notes(manifest: ArchiveManifest, config: dict[str, Any], project: Path) -> list[str]:
