@@ -16,6 +16,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from liquidbench import configuration
 from liquidbench.configuration import Run
+from liquidbench.datasets.checksum import damaged_mark, is_to_be_remade
 from liquidbench.errors import InputError
 from liquidbench.files import sha256_of_code, sha256_of_file
 from liquidbench.stages import parts_of
@@ -62,16 +63,20 @@ RENDER_TARGETS = {"summary", "tables", "figures", "claims", "report"}
 RENDER_TARGETS |= {"export", "export_with_weights"}
 
 
-def requested_targets():
-    """The targets on the command line. The workflow object does not know them yet when a Snakefile is read."""
-    if "snakemake" not in Path(sys.argv[0]).parts[-2:] + (Path(sys.argv[0]).stem,):
-        return set()
-    arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
-    return set(arguments.targets)
+def command_line():
+    """Snakemake's options and targets. The workflow object does not know them yet when a Snakefile is read."""
+    called = "snakemake" in Path(sys.argv[0]).parts[-2:] + (Path(sys.argv[0]).stem,)
+    return get_argument_parser().parse_known_args(sys.argv[1:] if called else [])[0]
 
 
-REQUESTED = requested_targets()
+COMMAND_LINE = command_line()
+REQUESTED = set(COMMAND_LINE.targets)
 RENDER_ONLY = bool(REQUESTED) and REQUESTED <= RENDER_TARGETS
+
+
+# A limit of this machine, or of one job of a cluster, but not of all its jobs: they have cards of their own.
+resource_scopes:
+    gpu_percent="local",
 
 
 wildcard_constraints:
@@ -131,6 +136,34 @@ def run_file(run, name):
 def files_of_run(run):
     """What a finished run leaves behind, whatever its task."""
     return BASELINE_FILES if configuration.is_baseline(config, run.model) else RUN_FILES
+
+
+def cache_path(dataset):
+    return Path(RESULTS, dataset, "cache.h5")
+
+
+def mark_of_damage(wildcards):
+    """What says that the cache of a data set was found damaged: newer than the cache, it has it made anew."""
+    mark = damaged_mark(cache_path(wildcards.dataset))
+    return [str(mark)] if mark.exists() else []
+
+
+REMADE = {name for name in config["datasets"] if is_to_be_remade(cache_path(name))}
+
+
+def cache_for(result):
+    """The cache, as the input of the job that leaves the file `result` in a run directory.
+
+    One that takes the place of a damaged cache makes no finished job outdated. Was something else changed too, its bytes
+    differ, which Snakemake sees at the next start. (It would skip unfinished jobs whose input is `ancient` and made anew.)
+    """
+
+    def cache(wildcards):
+        path = str(cache_path(wildcards.dataset))
+        finished = Path(RUN_DIRECTORY.format(**wildcards), result).exists()
+        return ancient(path) if finished and wildcards.dataset in REMADE else path
+
+    return cache
 
 
 def expected(path):

@@ -3,7 +3,8 @@
 
 rule prepare:
     input:
-        f"{RAW}/{{dataset}}/manifest.json",
+        manifest=f"{RAW}/{{dataset}}/manifest.json",
+        damaged=mark_of_damage,
     output:
         cache=f"{RESULTS}/{{dataset}}/cache.h5",
         examples=f"{RESULTS}/{{dataset}}/examples.npz",
@@ -22,6 +23,6 @@ rule prepare:
         settings=lambda wildcards: as_json(config["datasets"][wildcards.dataset]["prepare"]),
         code=lambda wildcards: code_of("prepare.py", "prepare", wildcards.dataset),
     shell:
-        "python {params.script:q} --dataset {wildcards.dataset} --manifest {input:q}"
+        "python {params.script:q} --dataset {wildcards.dataset} --manifest {input.manifest:q}"
         " --settings {params.settings:q} --cache {output.cache:q}"
-        " --examples {output.examples:q} --threads {threads} 2>&1 | tee {log:q}"
+        " --examples {output.examples:q} --threads {threads} 2>&1 | (tee {log:q} || true)"

@@ -3,7 +3,7 @@
 
 rule train:
     input:
-        f"{RESULTS}/{{dataset}}/cache.h5",
+        cache_for("metrics.json"),
     output:
         [f"{RUN_DIRECTORY}/{name}" for name in RUN_FILES],
     log:
@@ -39,4 +39,4 @@ rule train:
         " --jobs-per-gpu {resources.jobs_per_gpu}"
         " --core-implementation {resources.core_implementation}"
         " --max-minutes {resources.max_minutes}"
-        " --out {params.directory:q} 2>&1 | tee {log:q}"
+        " --out {params.directory:q} 2>&1 | (tee {log:q} || true)"

@@ -1,6 +1,7 @@
 """The cache: what is written comes back, whole or not at all, and other files are refused."""
 
 import hashlib
+import os
 import subprocess
 import zlib
 from dataclasses import replace
@@ -17,7 +18,7 @@ from liquidbench.datasets.cache import (
     read_split,
     read_split_names,
 )
-from liquidbench.datasets.checksum import USER_BLOCK, verified_sha256
+from liquidbench.datasets.checksum import USER_BLOCK, is_to_be_remade, verified_sha256
 from liquidbench.datasets.manifest import read_manifest
 from liquidbench.datasets.packing import Packed
 from liquidbench.errors import InputError
@@ -282,28 +283,46 @@ def test_every_flipped_bit_of_a_cache_is_noticed(tmp_path):
         with pytest.raises(InputError, match="damaged: ") as caught:
             verified_sha256(path)
         assert caught.value.where == str(path)
-        assert not path.exists()
-        assert (tmp_path / "cache.h5.damaged").read_bytes() == damaged
+        # Other jobs have it as their input.
+        assert path.read_bytes() == damaged
 
 
-def test_a_damaged_cache_is_kept_aside_until_another_is_made(tmp_path):
-    path, kept = tmp_path / "cache.h5", tmp_path / "cache.h5.damaged"
+def test_a_damaged_cache_is_to_be_made_anew_until_a_newer_one_is_there(tmp_path):
+    path, mark = tmp_path / "cache.h5", tmp_path / "cache.h5.damaged"
     write(path)
     good = path.read_bytes()
+    assert not is_to_be_remade(path)
     path.write_bytes(good[:-1])
-    with pytest.raises(InputError, match=f"It is now {kept}"):
+    os.utime(path, (1e9, 1e9))
+    with pytest.raises(InputError, match="damaged: its content is not what was written"):
         verified_sha256(path)
-    # What other trainings of this start are told.
-    with pytest.raises(InputError, match=f"was damaged and is now {kept}") as caught:
-        verified_sha256(path)
-    assert "Start again: it is prepared anew" in caught.value.remedy
-    with pytest.raises(RuntimeError), CacheWriter(path, ATTRIBUTES) as writer:
-        writer.append("train", make_block([1]))
-        raise RuntimeError("on the way")
-    assert kept.read_bytes() == good[:-1]
+    first = mark.read_text()
+    assert "the checksum differs" in first
+    assert is_to_be_remade(path)
+    path.unlink()
+    assert is_to_be_remade(path)
+    os.utime(mark, (2e9, 2e9))
     write(path)
-    assert list(tmp_path.iterdir()) == [path]
-    assert path.read_bytes() == good
+    os.utime(path, (3e9, 3e9))
+    assert not is_to_be_remade(path)
+    # Damaged once more: another mark.
+    path.write_bytes(good[:-1])
+    with pytest.raises(InputError, match="damaged: "):
+        verified_sha256(path)
+    assert mark.read_text() != first
+
+
+def test_in_a_folder_of_others_a_damaged_cache_is_to_be_deleted_by_hand(tmp_path, monkeypatch):
+    path = tmp_path / "cache.h5"
+    write(path)
+    path.write_bytes(path.read_bytes()[:-1])
+
+    def refuse(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.write_text", refuse)
+    with pytest.raises(InputError, match=r"Delete it\. Start again"):
+        verified_sha256(path)
 
 
 def test_a_cache_that_cannot_be_read_stays_where_it_is(tmp_path, monkeypatch):

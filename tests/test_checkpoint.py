@@ -194,6 +194,40 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch, capsys):
     assert results(tmp_path / "run") == results(tmp_path / "whole")
 
 
+def test_a_power_cut_at_any_moment_leaves_a_whole_state(tmp_path, monkeypatch):
+    """What is on the disk, in order: the state, its name, the manifest, its name; only then the older state goes."""
+    folder, steps = tmp_path / "run", []
+    real = {"fsync": os.fsync, "replace": Path.replace, "unlink": Path.unlink}
+
+    def fsync(number):
+        steps.append(("on disk", Path(f"/proc/self/fd/{number}").readlink().name))
+        real["fsync"](number)
+
+    def replace(self, target):
+        steps.append(("named", Path(target).name))
+        return real["replace"](self, target)
+
+    def unlink(self, missing_ok=False):
+        steps.append(("deleted", self.name))
+        return real["unlink"](self, missing_ok)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    run(a_request(tmp_path), folder)
+    second = steps.index(("named", "checkpoint-2.pt"))
+    temporary = [f".{name}.partial-{os.getpid()}" for name in ("checkpoint-2.pt", MANIFEST)]
+    assert steps[second - 1 : second + 6] == [
+        ("on disk", temporary[0]),
+        ("named", "checkpoint-2.pt"),
+        ("on disk", folder.name),
+        ("on disk", temporary[1]),
+        ("named", MANIFEST),
+        ("on disk", folder.name),
+        ("deleted", "checkpoint-1.pt"),
+    ]
+
+
 def test_out_of_time_counts_as_to_be_continued(tmp_path, capsys):
     request = a_request(tmp_path)
     run(request, tmp_path / "whole")

@@ -1,6 +1,7 @@
 """Faults that a study meets: a cache that rots, a second start in the same folder."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,8 +15,12 @@ from workflow_helpers import copy_project, job_counts, snakemake
 SMALL = """
 datasets:
   quickdraw:
-    models: [lstm]
+    models: [lstm, cfc]
     synthetic: {per_category: 10}
+    training: {epochs: 1}
+  physionet:
+    models: [lstm-128]
+    synthetic: {patients: 40}
     training: {epochs: 1}
 stress: {datasets: []}
 """
@@ -75,30 +80,29 @@ def test_a_second_start_in_the_same_folder_stops_with_a_word_and_harms_nothing(p
 
 
 def test_a_cache_that_rots_is_named_and_the_next_start_recovers(project):
-    cache = project / CACHE
-    assert snakemake(project, CACHE, *OPTIONS).returncode == 0
-    good = cache.read_bytes()
+    first, second = METRICS, METRICS.replace("/lstm/", "/cfc/")
+    other = "demo/results/physionet/demo/lstm-128/seed-0/metrics.json"
+    cache, mark = project / CACHE, project / f"{CACHE}.damaged"
+    finished = snakemake(project, first, *OPTIONS)
+    assert finished.returncode == 0, finished.stdout
+    good, trained = cache.read_bytes(), (project / first).stat().st_mtime_ns
     rotten = bytearray(good)
     # In the attributes: HDF5 itself notices nothing.
     rotten[good.index(b"airplane") + 3] ^= 1
     date = cache.stat().st_mtime
     cache.write_bytes(rotten)
     os.utime(cache, (date, date))
-    refused = snakemake(project, METRICS, *OPTIONS)
+
+    refused = snakemake(project, second, other, *OPTIONS)
     assert refused.returncode == 1
     assert f"error: {CACHE}: damaged: " in refused.stdout, refused.stdout
-    assert f"It is now {CACHE}.damaged. Start again" in refused.stdout
+    assert "Start again: it is made anew, and finished runs are kept" in refused.stdout
     assert "Traceback" not in refused.stdout
-    assert not (project / METRICS).exists()
-
-    recovered = snakemake(project, METRICS, *OPTIONS)
-    assert recovered.returncode == 0, recovered.stdout
-    assert job_counts(recovered.stdout) == {"prepare": 1, "train": 1}
-    assert cache.read_bytes() == good
-    assert not (project / f"{CACHE}.damaged").exists()
-    # What has been trained is not stressed on another cache either.
-    cache.write_bytes(rotten)
-    command = ["workflow/scripts/stress.py", "--cache", CACHE, "--run", Path(METRICS).parent]
+    assert not (project / second).exists()
+    # The other data set went on, and the file that other jobs have as their input is still there.
+    assert (project / other).exists() and cache.read_bytes() == rotten
+    # A run that is there is not stressed on it either.
+    command = ["workflow/scripts/stress.py", "--cache", CACHE, "--run", Path(first).parent]
     command += ["--settings", "{}", "--device", "cpu", "--out", "stress.csv"]
     stressed = subprocess.run(
         [sys.executable, *command], cwd=project, capture_output=True, text=True
@@ -106,3 +110,53 @@ def test_a_cache_that_rots_is_named_and_the_next_start_recovers(project):
     assert stressed.returncode == 1
     assert f"error: {CACHE}: damaged: " in stressed.stderr
     assert not (project / "stress.csv").exists()
+
+    plan = snakemake(project, first, second, "-n", *OPTIONS[2:])
+    assert job_counts(plan.stdout) == {"prepare": 1, "train": 1}, plan.stdout
+    assert cache.read_bytes() == rotten and "checksum differs" in mark.read_text()
+    recovered = snakemake(project, first, second, *OPTIONS)
+    assert recovered.returncode == 0, recovered.stdout
+    assert job_counts(recovered.stdout) == {"prepare": 1, "train": 1}, recovered.stdout
+    assert cache.read_bytes() == good
+    # The finished run stays, then and later, though the cache is newer.
+    assert (project / first).stat().st_mtime_ns == trained < cache.stat().st_mtime_ns
+    later = snakemake(project, first, second, "-n", *OPTIONS[2:])
+    assert job_counts(later.stdout) == {}, later.stdout
+
+
+def test_a_cache_that_is_made_again_alike_repeats_no_run(project):
+    assert snakemake(project, METRICS, *OPTIONS).returncode == 0
+    (project / CACHE).unlink()
+    assert snakemake(project, CACHE, *OPTIONS).returncode == 0
+    assert (project / CACHE).stat().st_mtime_ns > (project / METRICS).stat().st_mtime_ns
+    plan = snakemake(project, METRICS, "-n", *OPTIONS[2:]).stdout
+    assert job_counts(plan) == {}, plan
+    # One with other bytes does.
+    settings = SMALL.replace("per_category: 10", "per_category: 11")
+    (project / "overlay.yaml").write_text(settings)
+    assert snakemake(project, CACHE, *OPTIONS).returncode == 0
+    plan = snakemake(project, METRICS, "-n", *OPTIONS[2:]).stdout
+    assert job_counts(plan) == {"train": 1}, plan
+    (project / "overlay.yaml").write_text(SMALL)
+
+
+def test_a_log_that_cannot_be_written_ends_no_job(project):
+    """Only the program's status counts: a training of hours is not thrown away because its last line was not kept."""
+    shutil.rmtree(project / "demo/results/quickdraw/demo", ignore_errors=True)
+    bin_folder = project / "bin"
+    bin_folder.mkdir()
+    # As on a full disk: it passes all on, writes nothing to the log, and ends with an error.
+    (bin_folder / "tee").write_text("#!/bin/sh\ncat\necho 'tee: No space left' >&2\nexit 1\n")
+    (bin_folder / "tee").chmod(0o755)
+    path = f"{bin_folder}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "snakemake", "--nocolor", METRICS, *OPTIONS]
+    result = subprocess.run(
+        command, cwd=project, env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
+    assert "tee: No space left" in result.stdout + result.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (project / METRICS).exists()
+    # A program that fails still fails its job.
+    (project / CACHE).write_bytes(b"")
+    failed = snakemake(project, METRICS.replace("/lstm/", "/cfc/"), *OPTIONS)
+    assert failed.returncode == 1 and "damaged: " in failed.stdout

@@ -198,6 +198,44 @@ def test_a_file_that_is_there_and_differs_is_kept_unless_asked_otherwise(take, t
     assert mine.read_text() != "my own"
 
 
+def test_two_archives_go_into_one_folder(take, results, tmp_path):
+    """With other models: each configuration draws its own, and the user is told."""
+    first = take()
+    other = tmp_path / "other/study.zip"
+    other.parent.mkdir()
+    run = "nmnist/released/not-asked-for/seed-0"
+    config = CONFIG | {"datasets": {"nmnist": {"models": ["not-asked-for"]}}}
+    export_study(results, [run], config, other, weights=False)
+    second = take(other)
+    assert [first.configuration.name, second.configuration.name] == ["study.json", "study-2.json"]
+    assert any("study.json was imported here too" in line for line in second.told())
+    assert "imported here too" not in " ".join(first.told())
+    # Once more: nothing new.
+    again = take(other)
+    assert (again.configuration, again.new) == (second.configuration, 0)
+    runs = tmp_path / "here/made/results/nmnist/released"
+    assert {path.name for path in runs.iterdir()} == {"lstm", "cfc", "not-asked-for"}
+
+
+def test_a_run_of_another_training_is_replaced_as_a_whole(take, tmp_path):
+    """Foreign metrics beside own weights or an own stress test would be neither training's."""
+    take()
+    first, second = (tmp_path / "here/made/results" / run for run in RUNS)
+    for folder in (first, second):
+        (folder / "weights.safetensors").write_bytes(b"mine")
+    (first / "stress.csv").write_text("mine")
+    (first / "checkpoint.json").write_text("mine")
+    (first / "metrics.json").write_text("of my own training")
+    # Of the same training: only this file has suffered.
+    (second / "predictions.csv").write_text("")
+    take(overwrite=True)
+    left = {"weights.safetensors", "stress.csv", "checkpoint.json"} & {
+        path.name for path in first.iterdir()
+    }
+    assert left == set()
+    assert (second / "weights.safetensors").read_bytes() == b"mine"
+
+
 def test_a_folder_is_compared_with_an_archive(take, archive, tmp_path):
     take()
     folder = tmp_path / "here/made/results"
@@ -339,9 +377,11 @@ def test_what_would_fill_the_disk_is_refused_unread(take, archive, tmp_path, mon
 def test_what_was_moved_is_taken_back_when_the_rest_cannot_be(
     take, archive, tmp_path, monkeypatch, broken
 ):
-    mine = tmp_path / "here/made/results" / RUNS[0] / "predictions.csv"
-    mine.parent.mkdir(parents=True)
-    mine.write_text("my own")
+    run = tmp_path / "here/made/results" / RUNS[0]
+    run.mkdir(parents=True)
+    for name in ("predictions.csv", "metrics.json", "weights.safetensors"):
+        (run / name).write_text("my own")
+    before = files_below(tmp_path / "here")
     replace, count = Path.replace, 0
 
     def breaking(self, target):
@@ -358,7 +398,6 @@ def test_what_was_moved_is_taken_back_when_the_rest_cannot_be(
         take(overwrite=True)
     monkeypatch.undo()
     assert count > broken
-    assert set(files_below(tmp_path / "here")) == {mine.relative_to(tmp_path / "here").as_posix()}
-    assert mine.read_text() == "my own"
+    assert files_below(tmp_path / "here") == before
     assert [path.name for path in tmp_path.rglob(".import-*")] == []
     assert take(overwrite=True).new == 15

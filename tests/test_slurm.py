@@ -24,16 +24,19 @@ PARTITIONS = yaml.safe_load(
 )["partitions"]
 WITH_PROFILE = ("--workflow-profile", "profiles/slurm")
 # For jobs of seconds.
-QUICK = (*WITH_PROFILE, "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
+QUICK = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
 QUICK += ("--slurm-status-command", "squeue")
 
-# Keeps the arguments of each job, in a file with its number. `squeue` then says that all of them have failed.
+# Keeps the arguments of each job, in a file with its number. `squeue` then says that all of them have failed; it keeps
+# the number of jobs that it was asked about.
 SBATCH = """#!/bin/bash
-job=$(($(ls "$JOBS" | wc -l) + 1))
+job=1
+until (set -o noclobber; : > "$JOBS/$job") 2> /dev/null; do job=$((job + 1)); done
 printf '%s\\0' "$@" > "$JOBS/$job"
 echo "$job"
 """
 SQUEUE = """#!/bin/bash
+ls "$JOBS" | wc -l >> "$JOBS.asked"
 for job in $(ls "$JOBS"); do echo "$job|FAILED"; done
 """
 # Jobs that ended are still told of after this time. Were it shorter, sacct would be asked for ever.
@@ -64,7 +67,8 @@ def submitted(project, tmp_path):
 
     def run(*arguments: str, status: int = 1) -> list[dict[str, str]]:
         path = f"{commands}{os.pathsep}{os.environ['PATH']}"
-        result = snakemake(project, *QUICK, *arguments, PATH=path, JOBS=str(jobs))
+        profile = () if "--profile" in arguments else WITH_PROFILE
+        result = snakemake(project, *profile, *QUICK, *arguments, PATH=path, JOBS=str(jobs))
         assert result.returncode == status, result.stdout
         return [
             options_of(path) for path in sorted(jobs.iterdir(), key=lambda path: int(path.name))
@@ -136,6 +140,20 @@ def test_a_training_that_fails_is_sent_again_with_more(project, submitted):
     assert [asked_for(job) for job in jobs] == [("gpu", 8000, 240, 1, 1), ("gpu", 16000, 480, 1, 1)]
 
 
+@pytest.mark.parametrize("option", ["--workflow-profile", "--profile"])
+def test_what_limits_the_cards_of_one_machine_does_not_limit_a_cluster(
+    project, submitted, tmp_path, option
+):
+    """With --profile, Snakemake reads profiles/default and its limit of one card too."""
+    prepared(project)
+    runs = [f"{PREPARED}/demo/{model}/seed-0/metrics.json" for model in ("lstm", "cfc")]
+    cuda = ("--configfile", "config/demo.yaml", "--config", "device=cuda")
+    jobs = submitted(option, "profiles/slurm", *cuda, "--retries", "0", "--", *runs)
+    assert [asked_for(job)[4] for job in jobs] == [1, 1]
+    # Both were in the queue before Snakemake asked for the first time.
+    assert (tmp_path / "jobs.asked").read_text().split()[0] == "2"
+
+
 def test_preparing_goes_to_nodes_without_a_card_with_its_processors(project, submitted):
     (project / "overlay.yaml").write_text("threads: {prepare: 3}\ndevice: cuda\n", encoding="utf-8")
     manifest = project / "demo/raw/quickdraw/manifest.json"
@@ -182,8 +200,10 @@ def test_the_commands_of_the_page_on_clusters_plan_their_jobs(project):
     for _, *words in commands:
         result = snakemake(project, "-n", *words)
         assert result.returncode == 0, result.stdout
-        demo = "config/demo.yaml" in words
-        assert sum(job_counts(result.stdout).values()) == (37 if demo else 123)
+        # Drawing and packing: what there is, nothing to train.
+        kinds = {"tables": 4, "export": 3, "config/demo.yaml": 37}
+        expected = next((jobs for word, jobs in kinds.items() if word in words), 123)
+        assert sum(job_counts(result.stdout).values()) == expected
 
 
 def test_the_profile_shares_the_default_ones_ideas_and_its_partitions_hold_all_retries():

@@ -93,9 +93,12 @@ def build(environment: Environment, lock: Path, folder: Path) -> Path:
     for outdated in folder.glob(f"{environment.name}-*"):
         shutil.rmtree(outdated)
     print(f"{environment.name}: installing {', '.join(environment.pins)}", flush=True)
-    run([sys.executable, "-m", "venv", target], f"{environment.path}: making the environment")
+    make = [sys.executable, "-m", "venv", "--without-pip", target]
+    run(make, f"{environment.path}: making the environment")
     requirements = [f"{name}=={pin}.*" for name, pin in environment.pins.items()]
-    install = [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    install = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    # Most modules are never imported here.
+    install += ["install", "--quiet", "--no-compile"]
     run([*install, "--constraint", lock, *requirements], f"{environment.path}: installing")
     (target / "complete").touch()
     return python

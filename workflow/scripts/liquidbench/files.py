@@ -36,7 +36,8 @@ def told_when_full(path: str | Path) -> Iterator[None]:
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` when the block ends well.
 
-    If the block raises, the temporary file (or folder) is removed and `path` is as it was.
+    The content is on the disk before it gets the name, and the name when this returns: a power cut leaves the older
+    file or the newer, whole. If the block raises, the temporary file (or folder) is removed and `path` is as it was.
 
     Raises:
         InputError: the disk is full, or a quota is used up.
@@ -47,13 +48,24 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         with told_when_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
+            _to_disk(temporary)
             temporary.replace(path)
+            _to_disk(path.parent)
     except BaseException:
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _to_disk(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def private_folder(path: str | Path) -> Path:

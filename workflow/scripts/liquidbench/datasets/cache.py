@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from liquidbench.datasets.checksum import USER_BLOCK, aside, seal
+from liquidbench.datasets.checksum import USER_BLOCK, seal
 from liquidbench.datasets.packing import GZIP_LEVEL, Packed
 from liquidbench.errors import InputError
 from liquidbench.files import written_whole
@@ -177,8 +177,6 @@ class CacheWriter:
             self._give_up(error or failure)
             raise
         self._whole.__exit__(kind, error, trace)
-        if error is None:
-            aside(self._path).unlink(missing_ok=True)
 
     def _give_up(self, error: BaseException) -> None:
         """Have the half-written file removed; raises what `written_whole` makes of a full disk."""

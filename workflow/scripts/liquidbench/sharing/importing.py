@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ def import_archive(archive: Path, into: Path, project: Path, overwrite: bool = F
         archive: the zip file.
         into: the folder that the configuration's `paths` start from.
         project: the folder of the Snakefile, with which the runs will be drawn.
-        overwrite: replace files of runs that are there with other content. Summaries are always replaced.
+        overwrite: replace files of runs that are there with other content. Where the metrics differ, the run is of
+            another training: what the archive does not have of it, such as weights, is deleted. Summaries are always
+            replaced.
 
     Raises:
         InputError: the archive is damaged, holds what it must not, or a file that is there differs.
@@ -84,16 +87,14 @@ def import_archive(archive: Path, into: Path, project: Path, overwrite: bool = F
     with _Archive(archive) as content:
         config = content.configuration()
         results = into / config["paths"]["results"]
-        place = results / "imported" / f"{archive.stem}.json"
         config["paths"] = {name: str(into / path) for name, path in config["paths"].items()}
         written = (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode()
+        place = _free_place(results / "imported", archive.stem, written)
         differing = [
             name
             for name, expected in content.manifest.of_results().items()
             if not name.startswith("summary/") and _state(results / name, expected) == "changed"
         ]
-        if _state(place, Content.of_bytes(written)) == "changed":
-            differing.append(place.relative_to(results).as_posix())
         if differing and not overwrite:
             raise InputError(
                 results,
@@ -105,13 +106,28 @@ def import_archive(archive: Path, into: Path, project: Path, overwrite: bool = F
             moves = _unpack(content, results, staging)
             unpacked = staging / "configuration"
             unpacked.write_bytes(written)
-            _move(moves | {place: unpacked}, staging)
+            outdated = _of_other_trainings(content.manifest, results, moves)
+            _move(moves | {place: unpacked}, outdated, staging)
         except OSError as error:
             remedy = "Make room or correct the permissions, then import again: nothing was changed"
             raise InputError(results, f"cannot be written ({error})", remedy) from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    return Imported(content.manifest, place, len(moves), _notes(content.manifest, config, project))
+    notes = _notes(content.manifest, config, project)
+    others = sorted(path.name for path in place.parent.glob("*.json") if path != place)
+    if others:
+        notes.append(
+            f"{shortened(others)} was imported here too: each configuration draws its own runs; to draw them together, "
+            "list the seeds and models of all in one"
+        )
+    return Imported(content.manifest, place, len(moves), notes)
+
+
+def _free_place(folder: Path, stem: str, content: bytes) -> Path:
+    """Where a configuration of this content is, or may be put without replacing that of another import."""
+    names = chain([f"{stem}.json"], (f"{stem}-{number}.json" for number in count(2)))
+    expected = Content.of_bytes(content)
+    return next(folder / name for name in names if _state(folder / name, expected) != "changed")
 
 
 def _notes(manifest: ArchiveManifest, config: dict[str, Any], project: Path) -> list[str]:
@@ -260,12 +276,24 @@ def _unpack(content: _Archive, results: Path, staging: Path) -> dict[Path, Path]
     return dict(sorted(moves.items(), key=lambda move: (move[0].name == METRICS, move[0])))
 
 
-def _move(moves: dict[Path, Path], staging: Path) -> None:
-    """Move files to their places; if one cannot be moved, all places are as before."""
+def _of_other_trainings(
+    manifest: ArchiveManifest, results: Path, moves: dict[Path, Path]
+) -> list[Path]:
+    """What is there of runs that are replaced by others, and does not come with these."""
+    coming = {results / name for name in manifest.of_results()}
+    replaced = [place.parent for place in moves if place.name == METRICS and place.exists()]
+    there = (file for run in replaced for file in run.iterdir() if file.is_file())
+    return sorted(file for file in there if file not in coming)
+
+
+def _move(moves: dict[Path, Path], outdated: list[Path], staging: Path) -> None:
+    """Delete outdated files and move others to their places; if one cannot be, all places are as before."""
     kept: dict[Path, Path] = {}
     moved: list[Path] = []
     made: list[Path] = []
     try:
+        for number, place in enumerate(outdated):
+            kept[place] = place.replace(staging / f"outdated-{number}")
         for number, (place, unpacked) in enumerate(moves.items()):
             made += [folder for folder in reversed(place.parents) if not folder.exists()]
             place.parent.mkdir(parents=True, exist_ok=True)
