@@ -32,6 +32,7 @@ REPORTS = config["paths"]["reports"]
 RUNS = configuration.all_runs(config)
 STRESS_RUNS = configuration.stress_runs(config)
 
+CACHE = f"{RESULTS}/{{dataset}}/cache.h5"
 RUN_DIRECTORY = f"{RESULTS}/{{dataset}}/{{protocol}}/{{model}}/seed-{{seed}}"
 
 # What every finished run of a model with a core leaves behind, beside the files that only some tasks have.
@@ -63,14 +64,15 @@ RENDER_TARGETS = {"summary", "tables", "figures", "claims", "report"}
 RENDER_TARGETS |= {"export", "export_with_weights"}
 
 
-def command_line():
-    """Snakemake's options and targets. The workflow object does not know them yet when a Snakefile is read."""
-    called = "snakemake" in Path(sys.argv[0]).parts[-2:] + (Path(sys.argv[0]).stem,)
-    return get_argument_parser().parse_known_args(sys.argv[1:] if called else [])[0]
+def requested_targets():
+    """The targets on the command line. The workflow object does not know them yet when a Snakefile is read."""
+    if "snakemake" not in Path(sys.argv[0]).parts[-2:] + (Path(sys.argv[0]).stem,):
+        return set()
+    arguments, _ = get_argument_parser().parse_known_args(sys.argv[1:])
+    return set(arguments.targets)
 
 
-COMMAND_LINE = command_line()
-REQUESTED = set(COMMAND_LINE.targets)
+REQUESTED = requested_targets()
 RENDER_ONLY = bool(REQUESTED) and REQUESTED <= RENDER_TARGETS
 
 
@@ -138,17 +140,13 @@ def files_of_run(run):
     return BASELINE_FILES if configuration.is_baseline(config, run.model) else RUN_FILES
 
 
-def cache_path(dataset):
-    return Path(RESULTS, dataset, "cache.h5")
-
-
 def mark_of_damage(wildcards):
     """What says that the cache of a data set was found damaged: newer than the cache, it has it made anew."""
-    mark = damaged_mark(cache_path(wildcards.dataset))
+    mark = damaged_mark(Path(CACHE.format(**wildcards)))
     return [str(mark)] if mark.exists() else []
 
 
-REMADE = {name for name in config["datasets"] if is_to_be_remade(cache_path(name))}
+REMADE = {name for name in config["datasets"] if is_to_be_remade(Path(CACHE.format(dataset=name)))}
 
 
 def cache_for(result):
@@ -159,11 +157,13 @@ def cache_for(result):
     """
 
     def cache(wildcards):
-        path = str(cache_path(wildcards.dataset))
-        finished = Path(RUN_DIRECTORY.format(**wildcards), result).exists()
-        return ancient(path) if finished and wildcards.dataset in REMADE else path
+        path = CACHE.format(**wildcards)
+        if wildcards.dataset in REMADE and Path(RUN_DIRECTORY.format(**wildcards), result).exists():
+            return ancient(path)
+        return path
 
-    return cache
+    # A pattern, where there is nothing to decide: no call for each of thousands of jobs.
+    return cache if REMADE else CACHE
 
 
 def expected(path):

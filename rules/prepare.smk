@@ -6,7 +6,7 @@ rule prepare:
         manifest=f"{RAW}/{{dataset}}/manifest.json",
         damaged=mark_of_damage,
     output:
-        cache=f"{RESULTS}/{{dataset}}/cache.h5",
+        cache=CACHE,
         examples=f"{RESULTS}/{{dataset}}/examples.npz",
     log:
         f"{RESULTS}/logs/prepare/{{dataset}}.log",

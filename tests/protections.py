@@ -14,8 +14,20 @@ from pathlib import Path
 from workflow_helpers import PROJECT, copy_project
 
 LIBRARY = "workflow/scripts/liquidbench"
-FULL_DISK = "test_full_disk.py"
 DOWNLOAD = "test_download.py"
+
+# What writes in each stage, on a full disk.
+WRITING = tuple(
+    f"test_full_disk.py::test_{name}"
+    for name in (
+        "synthetic_raw_files",
+        "preparing",
+        "training_and_stress_test",
+        "a_baseline",
+        "summaries_tables_and_archive",
+        "claims_and_figures",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -131,28 +143,14 @@ PROTECTIONS = (
         f"{LIBRARY}/files.py",
         "        if error.errno not in _NO_ROOM:\n",
         "        if True:\n",
-        (
-            f"{FULL_DISK}::test_synthetic_raw_files",
-            f"{FULL_DISK}::test_preparing",
-            f"{FULL_DISK}::test_training_and_stress_test",
-            f"{FULL_DISK}::test_a_baseline",
-            f"{FULL_DISK}::test_summaries_tables_and_archive",
-            f"{FULL_DISK}::test_claims_and_figures",
-        ),
+        WRITING,
     ),
     Protection(
         "nothing half-written stays, in each stage",
         f"{LIBRARY}/files.py",
         "            temporary.unlink(missing_ok=True)\n",
         "            pass\n",
-        (
-            f"{FULL_DISK}::test_synthetic_raw_files",
-            f"{FULL_DISK}::test_preparing",
-            f"{FULL_DISK}::test_training_and_stress_test",
-            f"{FULL_DISK}::test_a_baseline",
-            f"{FULL_DISK}::test_summaries_tables_and_archive",
-            f"{FULL_DISK}::test_claims_and_figures",
-        ),
+        WRITING,
     ),
     Protection(
         "a full disk in a download is told",
@@ -185,7 +183,7 @@ PROTECTIONS = (
     Protection(
         "a cache that is made anew repeats no finished run",
         "rules/common.smk",
-        "return ancient(path) if finished and wildcards.dataset in REMADE else path",
+        "return ancient(path)",
         "return path",
         ("test_faults.py::test_a_cache_that_rots_is_named_and_the_next_start_recovers",),
     ),

@@ -134,9 +134,10 @@ def training_runs(config: Config) -> list[Run]:
 
 def of_one_seed(runs: list[Run]) -> list[Run]:
     """The first run of each data set, protocol and model: all that differs between seeds is the seed."""
-    return list({(run.dataset, run.protocol, run.model): run for run in reversed(runs)}.values())[
-        ::-1
-    ]
+    first: dict[tuple[str, str, str], Run] = {}
+    for run in runs:
+        first.setdefault((run.dataset, run.protocol, run.model), run)
+    return list(first.values())
 
 
 def hourly_protocols(config: Config) -> list[str]:
