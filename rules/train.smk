@@ -23,6 +23,7 @@ rule train:
         jobs_per_gpu=config["jobs_per_gpu"],
         core_implementation=config["core_implementation"],
         max_minutes=str(config["max_minutes"] or "none"),
+        tensorboard="yes" if config["tensorboard"] else "no",
         mem_mb=growing(8000),
         runtime=growing(240),
     params:
@@ -38,5 +39,5 @@ rule train:
         " --settings {params.settings:q} --device {resources.device} --threads {threads}"
         " --jobs-per-gpu {resources.jobs_per_gpu}"
         " --core-implementation {resources.core_implementation}"
-        " --max-minutes {resources.max_minutes}"
+        " --max-minutes {resources.max_minutes} --tensorboard {resources.tensorboard}"
         " --out {params.directory:q} 2>&1 | (tee {log:q} || true)"

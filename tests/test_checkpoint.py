@@ -98,7 +98,7 @@ def test_a_training_that_goes_on_ends_in_the_same_bytes(tmp_path, monkeypatch, t
     capsys.readouterr()
     run(request, tmp_path / "cut")
     said = capsys.readouterr().out
-    assert "going on after epoch 3" in said and "epoch   4" in said and "epoch   3 " not in said
+    assert "going on after epoch 3" in said and "epoch 4/6" in said and "epoch 3/6" not in said
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
     assert not list((tmp_path / "cut").glob("*checkpoint*"))
     # The time of the first part is counted: its first epoch was made to have taken an hour.
@@ -281,7 +281,7 @@ def test_a_checkpoint_of_another_configuration_is_named_and_not_used(cut, capsys
     request, out = cut
     said = said_on_going_on(other_rate(request), out, capsys)
     assert "not used: it belongs to a run with other configuration (training.learning_rate)" in said
-    assert "Starting at epoch 1" in said and "epoch   1" in said
+    assert "Starting at epoch 1" in said and "epoch 1/6" in said
     assert not list(out.glob("*checkpoint*"))
 
 
@@ -323,7 +323,7 @@ def test_a_checkpoint_of_other_data_or_code_is_named_and_not_used(cut, capsys, a
     capsys.readouterr()
     again(request, out)
     said = capsys.readouterr().out
-    assert f"belongs to a run with other {kind}." in said and "epoch   1" in said
+    assert f"belongs to a run with other {kind}." in said and "epoch 1/6" in said
 
 
 def test_another_implementation_of_the_core_starts_anew(tmp_path, monkeypatch, capsys):
@@ -394,7 +394,7 @@ def test_damaged_checkpoints_are_named_and_not_used(
     monkeypatch.chdir(tmp_path)
     damage(out / "checkpoint-2.pt")
     said = said_on_going_on(request, out, capsys)
-    assert "checkpoint.json is not used: " in said and word in said and "epoch   1" in said
+    assert "checkpoint.json is not used: " in said and word in said and "epoch 1/6" in said
     assert not (tmp_path / "unpickled").exists()
     run(request, tmp_path / "whole")
     assert results(out) == results(tmp_path / "whole")

@@ -41,6 +41,9 @@ def main() -> None:
         type=minutes,
         help="end in time, with exit status 75 (none: take all it needs); the same command goes on from the last epoch",
     )
+    parser.add_argument(
+        "--tensorboard", choices=["yes", "no"], default="no", help="write its event files too"
+    )
     arguments = parser.parse_args()
     request = RunRequest(
         dataset=arguments.dataset,
@@ -55,6 +58,7 @@ def main() -> None:
             *(request, arguments.out, device, arguments.threads),
             core_implementation=arguments.core_implementation,
             max_minutes=arguments.max_minutes,
+            tensorboard=arguments.tensorboard == "yes",
         )
 
 

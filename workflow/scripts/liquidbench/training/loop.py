@@ -14,6 +14,7 @@ from liquidbench.models.sequence_model import SequenceModel
 from liquidbench.training.batches import Batch, by_length, make_batch, mixed, shuffled
 from liquidbench.training.inputs import RunData
 from liquidbench.training.precision import computing_in_precision
+from liquidbench.training.progress import heard
 from liquidbench.training.state import Epoch, TrainingState
 from liquidbench.training.step_dropout import StepDropout
 from liquidbench.training.tasks import Task
@@ -44,13 +45,15 @@ def train(
         learning_rate = state.learning_rate
         model.train()
         losses, correct = [], []
-        for batch in training_batches(data, settings, state.order, device, state.dropout):
+        batches = training_batches(data, settings, state.order, device, state.dropout)
+        for batch in heard(batches, number, len(data.train)):
             loss, logits = train_step(model, batch, task, state.optimizer, settings, device)
             losses.append((loss, task.answers(batch)))
             if task.metric == "accuracy":
                 correct.append(task.correct(logits, batch))
         # Read at the epoch's end: reading a figure of every step would make a GPU wait for each.
         train_loss, answered = weighted_mean(losses)
+        speed = len(data.train) / (time.monotonic() - started)
         said_and_test = evaluate(model, data.test, data, task, settings, device)
         test = said_and_test[1]
         state.schedule.step(test[task.metric])
@@ -62,7 +65,7 @@ def train(
             "test_loss": test["loss"],
             f"test_{task.metric}": test[task.metric],
         }
-        state.epochs.append(Epoch(row, time.monotonic() - started))
+        state.epochs.append(Epoch(row, time.monotonic() - started, speed))
         finished(state)
     # A training that was cut off after its last epoch has nothing left to do but to answer.
     return said_and_test or evaluate(model, data.test, data, task, settings, device)

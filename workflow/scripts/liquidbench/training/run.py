@@ -26,9 +26,12 @@ from liquidbench.training.batches import make_batch
 from liquidbench.training.checkpoint import Checkpoint
 from liquidbench.training.costs import example_of_median_length, latencies
 from liquidbench.training.device import make_deterministic
+from liquidbench.training.energy import EnergyMeter
+from liquidbench.training.event_files import EventFiles
 from liquidbench.training.interruption import TimeLimit
 from liquidbench.training.loop import evaluate, train
 from liquidbench.training.precision import precision_of
+from liquidbench.training.progress import epoch_line
 from liquidbench.training.provenance import (
     environment,
     peak_memory_bytes,
@@ -59,6 +62,7 @@ def train_run(
     threads: int,
     core_implementation: str = "auto",
     max_minutes: float | None = None,
+    tensorboard: bool = False,
 ) -> None:
     """Train, test, and write the run directory `out`. The metrics are written last.
 
@@ -71,6 +75,7 @@ def train_run(
         threads: of torch.
         core_implementation: which code computes a core that has several.
         max_minutes: the time that it has; None: as long as it takes.
+        tensorboard: write TensorBoard's event files into `out` too.
 
     Raises:
         Interrupted: not done in `max_minutes`: finished epochs are kept.
@@ -114,12 +119,18 @@ def train_run(
         print(told, flush=True)
     state.begin_on(processor_name(device))
     earlier = sum(epoch.seconds for epoch in state.epochs)
+    meter = EnergyMeter(device)
+    events = EventFiles(out, request.settings, state.epochs) if tensorboard else None
 
     def finished(state: TrainingState) -> None:
-        _announce(state.epochs[-1])
+        last = state.epochs[-1]
+        last.joules = meter.joules()
+        print(epoch_line(state.epochs, training["epochs"]), flush=True)
+        if events is not None:
+            events.add(last)
         checkpoint.save(state)
         if len(state.epochs) < training["epochs"]:
-            limit.check(next_seconds=state.epochs[-1].seconds)
+            limit.check(next_seconds=last.seconds)
 
     training_clock = time.monotonic()
     said, test_figures = train(state, data, task, training, finished)
@@ -147,6 +158,7 @@ def train_run(
         environment(device, precision_of(training))
         | {
             "seconds": seconds,
+            "energy_joules": _energy(state.epochs),
             "processors": state.processors,
             "latency_seconds": latencies(model, data, training, device),
             "peak_memory_bytes": peak_memory_bytes(device),
@@ -341,16 +353,7 @@ def load_run(
     return model.to(device).eval(), data, task, metrics
 
 
-def _announce(epoch: Epoch) -> None:
-    """One line per epoch, for a terminal and for a log file alike."""
-    row = {key: value for key, value in epoch.row.items() if value is not None}
-    if not np.isfinite(row["train_loss"]):
-        raise InputError(
-            "the training",
-            f"diverged: the loss is {row['train_loss']} in epoch {row['epoch']}",
-            "Lower training.learning_rate or set training.gradient_clip",
-        )
-    figures = "  ".join(
-        f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "learning_rate")
-    )
-    print(f"epoch {row['epoch']:>3}  {figures}  {epoch.seconds:.1f} s", flush=True)
+def _energy(epochs: list[Epoch]) -> float | None:
+    """What all epochs took, joules, with the tests after them; None if one was not measured."""
+    joules = [epoch.joules for epoch in epochs]
+    return None if None in joules else sum(joules)

@@ -1,7 +1,7 @@
 """What an epoch changes: everything that a training needs to go on from there as if it had never stopped."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,19 @@ from liquidbench.training.step_dropout import StepDropout
 
 @dataclass
 class Epoch:
-    """One row of the history, and how long it took (seconds)."""
+    """One row of the history, and what it took.
+
+    Attributes:
+        row: of the history.
+        seconds: with the test after it.
+        sequences_per_second: how fast it trained.
+        joules: None where the machine does not count them.
+    """
 
     row: dict[str, Any]
     seconds: float
+    sequences_per_second: float = 0.0
+    joules: float | None = None
 
 
 class TrainingState:
@@ -76,7 +85,7 @@ class TrainingState:
             },
             "torch": torch.get_rng_state(),
             "processors": self.processors,
-            "epochs": [{"row": epoch.row, "seconds": epoch.seconds} for epoch in self.epochs],
+            "epochs": [asdict(epoch) for epoch in self.epochs],
         }
         if self.device.type == "cuda":
             state["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -92,7 +101,7 @@ class TrainingState:
         if self.dropout is not None:
             generators["step_dropout"] = self.dropout.generator
         numbers = {name: json.loads(state["numpy"][name]) for name in generators}
-        epochs = [Epoch(epoch["row"], epoch["seconds"]) for epoch in state["epochs"]]
+        epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
