@@ -21,7 +21,7 @@ setup: ## Make the virtual environment .venv from the lock (PYTHON=... chooses t
 	@requirements/install.sh
 
 demo: setup ## Run the whole study on small synthetic data, in minutes (CORES=...)
-	@python -m snakemake --configfile config/demo.yaml --cores $(CORES)
+	@LIQUIDBENCH_COMMAND='make demo' python -m snakemake --configfile config/demo.yaml --cores $(CORES)
 	@echo
 	@echo 'Done, on SYNTHETIC data: the numbers say nothing about the real data sets. Open:'
 	@find demo/reports -maxdepth 2 \( -name 'index.*' -o -name claims.md \) | sort | sed 's/^/  /'

@@ -36,6 +36,10 @@ rule all:
         rules.report.output,
 
 
+onerror:
+    say_what_failed(log)
+
+
 # One data set alone: `snakemake --cores all physionet`, then `snakemake tables figures claims --cores 1`.
 if not RENDER_ONLY:
     for name in config["datasets"]:

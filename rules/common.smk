@@ -18,6 +18,7 @@ from liquidbench import configuration
 from liquidbench.configuration import Run
 from liquidbench.datasets.checksum import damaged_mark, is_to_be_remade
 from liquidbench.errors import InputError
+from liquidbench.failures import summary
 from liquidbench.files import sha256_of_code, sha256_of_file
 from liquidbench.stages import parts_of
 
@@ -188,6 +189,12 @@ def weights_of_runs(wildcards):
         if "weights.safetensors" in files_of_run(run)
         for path in expected(run_file(run, "weights.safetensors"))
     ]
+
+
+def say_what_failed(log):
+    """After a study that did not finish; `log` names Snakemake's own logs."""
+    again = os.environ.get("LIQUIDBENCH_COMMAND", "")
+    print(summary(Path(log[0]) if log else Path(), Path(), sys.argv[1:], again), file=sys.stderr)
 
 
 def mirror_folder():

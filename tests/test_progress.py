@@ -5,9 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-torch = pytest.importorskip("torch")
-
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from liquidbench.errors import InputError

@@ -1,4 +1,4 @@
-"""TensorBoard's event files of a training, if they are asked for: `tensorboard --logdir results` shows them as it runs."""
+"""TensorBoard's event files of a training: `tensorboard --logdir results` shows them as it runs."""
 
 import json
 from pathlib import Path
