@@ -6,6 +6,7 @@ import json
 import pytest
 
 from fake_study import LAYOUT, run_item, write_baseline, write_run
+from liquidbench.reporting.cost_figures import costs_figure
 from liquidbench.reporting.cost_table import costs_table
 from liquidbench.reporting.figure_files import write_figures
 from liquidbench.reporting.runs import parse_runs
@@ -31,6 +32,11 @@ def change(folder, name, **blocks):
     path.write_text(json.dumps(content))
 
 
+def change_energy(folder, joules):
+    path = folder / "provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"energy_joules": joules}))
+
+
 def cell(table, model, figure):
     column = table.about.index("Model")
     (row,) = [row for row in table.rows if row.about[column] == model]
@@ -50,6 +56,7 @@ def results(tmp_path):
             change(folder, "metrics", costs={"flops_per_example": 15_000_000})
             change(folder, "provenance", latency_seconds={"one_example": 0.016})
             change(folder, "provenance", seconds={"median_epoch": 2.5})
+        change_energy(folder, 3000.0 if item["model"] == "cfc-128" else 1500.0)
         if item["protocol"] == "demo":
             change(folder, "metrics", parameters={"core": 7})
     write_baseline(tmp_path, items[3], average_precision=0.6)
@@ -65,6 +72,9 @@ def test_costs_stand_beside_those_of_the_first_lstm_of_the_protocol(results):
         "latency_one": ("16.000 (one seed)", "× 4.00"),
         "latency_batch": ("0.500 (one seed)", "× 1.00"),
         "epoch": ("2.50 (one seed)", "× 2.50"),
+        "training": ("10 (one seed)", "× 1.00"),
+        "memory": ("500 (one seed)", "× 1.00"),
+        "energy": ("3.00 (one seed)", "× 2.00"),
     }
     for figure, told in expected.items():
         found = cell(table, "cfc-128", figure)
@@ -78,6 +88,51 @@ def test_costs_stand_beside_those_of_the_first_lstm_of_the_protocol(results):
     assert cell(table, "cfc-128", "quality").compared == ""
     (note,) = [note for note in table.notes if note.startswith("ratios are to")]
     assert "PhysioNet paper: lstm-128, PhysioNet demo: lstm-128" in note
+
+
+def points_of(figure):
+    """Label of the horizontal axis to the points in it."""
+    found = {}
+    for axes in figure.axes:
+        points = [container.lines[0].get_xydata()[0] for container in axes.containers]
+        if points:
+            found[axes.get_xlabel()] = sorted(map(tuple, points))
+    return found
+
+
+def test_the_figure_has_a_point_per_model_in_a_panel_per_cost(tmp_path):
+    items = [
+        run_item("quickdraw", "released", name, seed)
+        for name in ("lstm", "cfc")
+        for seed in (0, 1, 2)
+    ]
+    for item in items:
+        liquid = item["model"] == "cfc"
+        folder = write_run(tmp_path, item, accuracy=(0.6 if liquid else 0.5) + 0.01 * item["seed"])
+        change(folder, "metrics", parameters={"core": 500 if liquid else 1000})
+        change(
+            folder, "provenance", seconds={"training": (40.0 if liquid else 10.0) + item["seed"]}
+        )
+    study, _ = study_of(tmp_path, items)
+    figure, title, caption = costs_figure(study, study.groups())
+    points = points_of(figure)
+    assert points["core parameters"] == [
+        (500.0, pytest.approx(0.61)),
+        (1000.0, pytest.approx(0.51)),
+    ]
+    assert points["training (s)"] == [(11.0, pytest.approx(0.51)), (41.0, pytest.approx(0.61))]
+    # Nothing counted the energy.
+    assert set(points) == {
+        "core parameters",
+        "million FLOPs per example",
+        "latency of one example (ms)",
+        "training (s)",
+        "peak memory (MiB)",
+    }
+    assert title == "QuickDraw: what quality costs" and "Bars: intervals" in caption
+    # Half of the interval of three values 0.01 apart: Student's 4.303 times 0.01, over the root of 3.
+    bars = figure.axes[0].containers[0].lines[2][0].get_segments()[0]
+    assert bars[:, 1] == pytest.approx([0.51 - 0.02484, 0.51 + 0.02484], abs=1e-4)
 
 
 def test_what_a_baseline_does_not_have_is_left_blank(results):
@@ -107,6 +162,9 @@ def test_the_summary_has_a_row_per_run_with_whole_counts(results):
         "latency_one_example_seconds": "0.016",
         "latency_per_example_seconds": "0.0005",
         "median_epoch_seconds": "2.5",
+        "training_seconds": "10.0",
+        "peak_memory_bytes": "524288000",
+        "energy_joules": "3000.0",
     }
     assert rows["paper", "logistic"]["core_parameters"] == ""
 
@@ -122,6 +180,8 @@ def test_runs_from_before_costs_were_taken_still_make_a_table(tmp_path):
     table = costs_table(study)
     assert cell(table, "lstm", "latency_one").measured == "–"
     assert cell(table, "lstm", "core_parameters").compared == "× 1.00"
+    assert cell(table, "lstm", "energy").measured == "–"
+    assert any(note.startswith("no energy: ") for note in table.notes)
 
 
 def test_a_matched_model_is_told_with_both_counts(tmp_path):

@@ -52,6 +52,7 @@ FIGURES = [
     *(f"training_curves_{dataset}" for dataset in MODELS),
     *(f"confusion_{dataset}" for dataset in ("nmnist", "quickdraw", "physionet")),
     *(f"stress_{dataset}" for dataset in MODELS),
+    *(f"costs_{dataset}" for dataset in MODELS),
     "alarms_physionet",
 ]
 # What a trained model of the demo must lie between: clearly better than no skill, clearly short of perfect.

@@ -77,7 +77,7 @@ def drawn(tmp_path_factory):
 
 
 EXPECTED = ["figure_1", "figure_4", "figure_5", "training_curves_nmnist", "confusion_nmnist"]
-EXPECTED += ["stress_nmnist"]
+EXPECTED += ["costs_nmnist", "stress_nmnist"]
 
 
 def test_every_possible_figure_is_a_valid_png_and_svg(drawn):

@@ -23,13 +23,16 @@ COSTS = {
     "latency_one": ("latency_one_example_seconds", 1e3, 3),
     "latency_batch": ("latency_per_example_seconds", 1e3, 3),
     "epoch": ("median_epoch_seconds", 1, 2),
+    "training": ("training_seconds", 1, 0),
+    "memory": ("peak_memory_bytes", 2**-20, 0),
+    "energy": ("energy_joules", 1e-3, 2),
 }
 # What is counted and not measured: the same for all seeds of a model, unless its wiring or data differ.
 COUNTED = ("core_parameters", "flops_per_example")
 
 
 def costs_table(study: Study) -> Table:
-    """Quality against core parameters, operations, latency and the time of an epoch."""
+    """Quality against core parameters, operations, latency, training time, memory and energy."""
     table = Table(
         name="costs",
         title="What quality costs",
@@ -41,6 +44,9 @@ def costs_table(study: Study) -> Table:
             "latency_one": "Latency of one example (ms)",
             "latency_batch": "Latency per example in a batch (ms)",
             "epoch": "Epoch (s)",
+            "training": "Training (s)",
+            "memory": "Peak memory (MiB)",
+            "energy": "Energy of the training (kJ)",
         },
         compared_as="ratio",
     )
@@ -69,7 +75,9 @@ def costs_table(study: Study) -> Table:
         "core parameters are nominal: of a CfC that is not told the time, the two time maps act as one "
         "(docs/protocols.md, “Equal sizes”, has the numbers)",
         "times are medians on the machine of the run, and do not compare between machines, nor where several jobs "
-        "shared one: the record of runs says which it was",
+        "shared one: the record of runs says which it was. Memory is the most that the process held, the training "
+        "split and torch itself among it",
+        *_about_energy(study),
         *_matches(study, groups),
     ]
     return table
@@ -86,15 +94,15 @@ def _first_lstms(study: Study, groups: list[Group]) -> dict[tuple[str, str], Gro
 
 def _cost(study: Study, group: Group, reference: Group | None, name: str) -> Comparison:
     """A cost, with its ratio to that of the reference where both have it."""
-    column, factor, decimals = COSTS[name]
-    values = _values(study, group, column, factor)
+    column, _, decimals = COSTS[name]
+    values = cost_values(study, group, name)
     comparison = compare_numbers(
         *(values, None, decimals),
         confidence=study.layout.confidence,
         exact=column in COUNTED,
         possible=NOT_NEGATIVE,
     )
-    beside = _values(study, reference, column, factor) if reference else None
+    beside = cost_values(study, reference, name) if reference else None
     if not values or not beside:
         return comparison
     ratio = _mean(values) / _mean(beside)
@@ -102,8 +110,9 @@ def _cost(study: Study, group: Group, reference: Group | None, name: str) -> Com
     return replace(comparison, compared=shown, numbers=(*comparison.numbers[:-1], ratio))
 
 
-def _values(study: Study, group: Group, column: str, factor: float) -> list[float] | None:
-    """A value per seed that has one; None if none has."""
+def cost_values(study: Study, group: Group, name: str) -> list[float] | None:
+    """The values of a cost: of each seed that has one, or once where it is counted; None if no seed has any."""
+    column, factor, _ = COSTS[name]
     rows = select(study.frames["costs"], group.dataset, group.protocol, group.model)
     values = (rows[column].dropna() * factor).tolist()
     if column in COUNTED:
@@ -124,6 +133,17 @@ def _about_ratios(references: dict[tuple[str, str], Group]) -> list[str]:
     return [f"ratios are to the first LSTM of the same data set and protocol ({names})"] * bool(
         names
     )
+
+
+def _about_energy(study: Study) -> list[str]:
+    """What the energy is, or why there is none."""
+    if study.frames["costs"]["energy_joules"].notna().any():
+        return [
+            "energy: as the processors' packages and the card count it in a training, whatever else they do"
+        ]
+    return [
+        "no energy: the machine that ran does not count it, or lets root alone read its counters"
+    ]
 
 
 def _matches(study: Study, groups: list[Group]) -> list[str]:

@@ -8,6 +8,7 @@ import pandas as pd
 from liquidbench.reporting import style
 from liquidbench.reporting.architecture_figures import architecture_figure, read_architecture
 from liquidbench.reporting.clinical_figures import alarms_figure
+from liquidbench.reporting.cost_figures import costs_figure
 from liquidbench.reporting.example_figures import (
     drawings_figure,
     lines_figure,
@@ -134,7 +135,7 @@ def _key(group: Group) -> tuple[str, str, str]:
 def _add_results(
     gallery: Gallery, study: Study, dataset: str, groups: list[Group], paper: str | Path | None
 ) -> None:
-    """Training curves, confusion matrices and stress curves of one data set."""
+    """Training curves, confusion matrices, costs and stress curves of one data set."""
     finished = [group for group in groups if group.finished]
     trained = [group for group in finished if not study.is_baseline(group)]
     if trained:
@@ -154,6 +155,9 @@ def _add_results(
         gallery.add(f"line_length_{dataset}", *line_length_figure(study, reading))
     elif dataset == "iam":
         gallery.leave_out(f"line_length_{dataset}", NO_MAIN_RUN)
+
+    if finished:
+        gallery.add(f"costs_{dataset}", *costs_figure(study, finished))
 
     tested = [group for group in finished if _has(study.frames["stress"], group)]
     if tested:

@@ -12,7 +12,7 @@ from liquidbench.files import write_text, written_whole
 
 # What this stage writes, and so what it may remove again when a figure cannot be drawn any more.
 OWN_FILES = re.compile(
-    r"(figure_\d+|training_curves_\w+|confusion_\w+|stress_\w+|alarms_\w+|line_length_\w+)\.(svg|png)"
+    r"(figure_\d+|training_curves_\w+|confusion_\w+|stress_\w+|alarms_\w+|line_length_\w+|costs_\w+)\.(svg|png)"
 )
 
 

@@ -42,6 +42,7 @@ COLUMNS = {
         *RUN_COLUMNS,
         *["core_parameters", "core_flops_per_step", "flops_per_example"],
         *["latency_one_example_seconds", "latency_per_example_seconds", "median_epoch_seconds"],
+        *["training_seconds", "peak_memory_bytes", "energy_joules"],
     ],
     "clinical": CLINICAL_COLUMNS,
     "calibration": CALIBRATION_COLUMNS,
@@ -117,7 +118,7 @@ def summarise(
     frames["runs"] = frames["runs"].astype(dict.fromkeys(whole, "Int64"))
     parts = dict.fromkeys(("total", "encoder", "core", "head"), "Int64")
     frames["parameters"] = frames["parameters"].astype(parts)
-    counts = ("core_parameters", "core_flops_per_step", "flops_per_example")
+    counts = ("core_parameters", "core_flops_per_step", "flops_per_example", "peak_memory_bytes")
     frames["costs"] = frames["costs"].astype(dict.fromkeys(counts, "Int64"))
     return frames
 
@@ -165,6 +166,9 @@ def _costs(run: Run) -> dict[str, Any]:
         "latency_one_example_seconds": latency.get("one_example"),
         "latency_per_example_seconds": latency.get("per_example_in_batch"),
         "median_epoch_seconds": run.provenance.get("seconds", {}).get("median_epoch"),
+        "training_seconds": run.provenance.get("seconds", {}).get("training"),
+        "peak_memory_bytes": _process_memory(run.provenance.get("peak_memory_bytes")),
+        "energy_joules": run.provenance.get("energy_joules"),
     }
 
 
