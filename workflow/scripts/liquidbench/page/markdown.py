@@ -14,7 +14,8 @@ def block(text: str) -> Markup:
     """Paragraphs, lists, tables and quotations."""
     html = _BREAK.sub("<br>", _PARSER.render(text))
     # A wide table scrolls in its own box, which the keyboard reaches.
-    html = html.replace("<table>", '<div class="scroll" tabindex="0" role="group"><table>')
+    box = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'
+    html = html.replace("<table>", f"{box}<table>")
     return Markup(html.replace("</table>", "</table></div>"))
 
 

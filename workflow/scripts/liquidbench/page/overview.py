@@ -117,6 +117,28 @@ def cautions(study: Study) -> list[Caution]:
     return found
 
 
+def summary_line(study: Study) -> str:
+    """What was run, in a line: data sets, models, runs, machine and time."""
+    groups, runs = study.groups(), study.frames["runs"]
+    finished = int((runs["state"] == "finished").sum())
+    facts = dict(machine(study))
+    seeds = sorted({len(group.finished) for group in groups if group.finished})
+    counts = [
+        _counted(len({group.dataset for group in groups}), "data set"),
+        _counted(len({group.model for group in groups}), "model"),
+        f"{finished} of {_counted(len(runs), 'run')} finished",
+    ]
+    if seeds:
+        span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        counts.append(f"{span} " + ("seed" if seeds == [1] else "seeds") + " each")
+    counts += [facts[name] for name in ("GPU", "Processor", "Trained") if name in facts][-2:]
+    return " · ".join(counts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def _titles(groups) -> str:
     return ", ".join(dict.fromkeys(title_of(group.dataset) for group in groups))
 

@@ -14,9 +14,15 @@ from liquidbench.page import markdown
 from liquidbench.page.animations import animations
 from liquidbench.page.figures import Figures
 from liquidbench.page.handwriting import written_lines
-from liquidbench.page.overview import cautions, lines, machine
+from liquidbench.page.overview import cautions, lines, machine, summary_line
 from liquidbench.page.tables import page_table
-from liquidbench.reporting.claim_page import SECTIONS, qualifier, verdict_label
+from liquidbench.reporting.claim_page import (
+    ON_PAPER,
+    ON_PAPER_MEANING,
+    SECTIONS,
+    qualifier,
+    verdict_label,
+)
 from liquidbench.reporting.claim_verdicts import NOT_TESTABLE
 from liquidbench.reporting.claims import Judged
 from liquidbench.reporting.gap_summary import gap_summary
@@ -91,12 +97,11 @@ def render(content: Inputs) -> str:
             for name in (SORTING, "templates/page.js")
         ],
         cautions=cautions(study),
+        summary=summary_line(study),
         lines=lines(study),
         machine=machine(study),
-        gap_summary=gap_summary(study),
-        verdicts=[
-            (name, [j for j in papers if j.verdict == name], SECTIONS[name]) for name in SECTIONS
-        ],
+        gap_summary=gap_summary(study).partition("\n")[2],
+        verdicts=_by_verdict(papers),
         own_questions=[one for one in content.judged if one.claim.extension],
         main_claims=[one for one in papers if one.claim.main],
         verdict_label=verdict_label,
@@ -109,6 +114,17 @@ def render(content: Inputs) -> str:
         written_lines=written_lines(study, content.results),
         runs=run_rows(study, content.results, content.out.parent),
     )
+
+
+def _by_verdict(papers: Sequence[Judged]) -> list[tuple[str, list[Judged], str]]:
+    """Title, claims and meaning of each verdict that occurs, in the order of the claims page."""
+    found = []
+    for name, meaning in SECTIONS.items():
+        here = [one for one in papers if one.verdict == name]
+        found.append((name, [one for one in here if not one.on_paper_alone], meaning))
+        on_paper = [one for one in here if one.on_paper_alone]
+        found.append((f"{name} {ON_PAPER}", on_paper, ON_PAPER_MEANING))
+    return [entry for entry in found if entry[1]]
 
 
 def run_rows(study: Study, results: Path, start: Path) -> list[RunRow]:

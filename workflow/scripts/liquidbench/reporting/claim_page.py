@@ -39,7 +39,7 @@ SECTIONS = {
     NOT_TESTABLE: "What is missing stands beside each",
 }
 ON_PAPER = "on paper alone"
-_ON_PAPER_MEANING = (
+ON_PAPER_MEANING = (
     "No run was needed: arithmetic on the printed values, or the text and the published code as we read them, bear "
     "the claim out"
 )
@@ -144,7 +144,7 @@ def as_markdown(study: Study, judged: Sequence[Judged]) -> str:
         parts.append(_section(verdict, meaning, some))
         if verdict == REPRODUCED:
             some = [one for one in papers if one.on_paper_alone]
-            parts.append(_section(f"{verdict} {ON_PAPER}", _ON_PAPER_MEANING, some))
+            parts.append(_section(f"{verdict} {ON_PAPER}", ON_PAPER_MEANING, some))
     own = [one for one in judged if one.claim.extension]
     meaning = "No sentence of the paper says so, and the counts above leave them out"
     parts.append(_section("questions of this project's own", meaning, own))

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from liquidbench.evaluation.statistics import mean_interval
 from liquidbench.reporting import style
@@ -50,7 +50,7 @@ def costs_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
     panels = figure.subplots(rows, IN_A_ROW, squeeze=False, sharey=True).flat
     looks, fills = study_looks(study), protocol_fills(group.protocol for group in groups)
     possible = NOT_NEGATIVE if metric == "cer" else SHARE
-    for axes, cost in zip(panels, costs):
+    for cost, axes in zip(costs, panels):
         for group in groups:
             quality = study.metric(group, "test", metric)
             values = cost_values(study, group, cost)
@@ -59,16 +59,28 @@ def costs_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
                 point = (float(np.mean(values)), float(np.mean(quality)))
                 _draw_point(axes, point, error, looks[group.model], fills[group.protocol])
         axes.set(xlabel=PANELS[cost], xscale="log")
-        axes.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1, 0.5)))
+        # As one reads them, and few enough to stand beside each other.
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=5))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        _widen(axes)
         axes.grid(alpha=0.3)
     for axes in list(panels):
         axes.set_axis_off()
     for row in range(rows):
         figure.axes[row * IN_A_ROW].set_ylabel(heading)
+    hourly = any(study.is_hourly(group) for group in groups)
     handles = model_handles((group.model for group in groups), looks, dashed=False)
     handles = [_without_line(handle) for handle in handles] + protocol_handles(fills)
     figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
-    return figure, title, f"{about_runs(groups)} {_what_to_see(groups, metric, heading)}"
+    return figure, title, f"{about_runs(groups)} {_what_to_see(groups, metric, heading, hourly)}"
+
+
+def _widen(axes: Axes) -> None:
+    """Show a factor of five at least, so that the axis has two ticks and small differences look small."""
+    low, high = axes.get_xlim()
+    middle, reach = (low * high) ** 0.5, max((high / low) ** 0.5, 5**0.5)
+    axes.set_xlim(middle / reach, middle * reach)
 
 
 def _draw_point(
@@ -101,13 +113,15 @@ def _without_line(handle):
     return handle
 
 
-def _what_to_see(groups: list[Group], metric: str, heading: str) -> str:
+def _what_to_see(groups: list[Group], metric: str, heading: str, hourly: bool) -> str:
     better = "lower" if metric == "cer" else "higher"
     seeds = max(len(group.finished) for group in groups)
     text = (
         f"To see: a model that is worth its cost stands further to the left, or {better}, than the others. Points: "
         f"means over seeds of {heading} on the test split and of each cost. "
     )
+    if hourly:
+        text += "Figures by the hour do not compare with those by the stay. "
     if seeds >= FEWEST_SEEDS:
         text += "Bars: intervals of the mean quality, where there are three seeds or more. "
     return (
