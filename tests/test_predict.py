@@ -25,7 +25,7 @@ from inference_helpers import (
 from liquidbench.datasets import physionet
 from liquidbench.errors import InputError
 from liquidbench.inference.finished_run import load_finished_run
-from liquidbench.inference.predict import predictions, refuse_out, remarks_on
+from liquidbench.inference.predict import predictions, remarks_on
 from liquidbench.inference.raw_files import read_raw_files, with_labels
 from workflow_helpers import PROJECT
 
@@ -351,8 +351,8 @@ def test_a_stays_scaling_that_is_damaged_is_refused(runs, tmp_path):
 def test_the_run_directory_is_not_written_into(runs):
     run = load_finished_run(runs("nmnist-lstm").run, CPU, 1)
     with pytest.raises(InputError, match="whose files are the study's own"):
-        refuse_out(run, run.directory / "predictions.csv")
-    refuse_out(run, run.directory.parent / "new.csv")
+        run.refuse_out(run.directory / "predictions.csv")
+    run.refuse_out(run.directory.parent / "new.csv")
 
 
 # The command.

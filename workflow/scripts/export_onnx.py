@@ -20,6 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # The plain loop of a core that has several: what is exported is checked against the definition.
     run = load_finished_run(arguments.run, torch.device("cpu"), arguments.threads, "reference")
+    run.refuse_out(arguments.out)
     differences = export(run, arguments.out, arguments.opset)
     for name, difference in differences:
         print(f"{name}: logits differ by at most {difference:.1e}")

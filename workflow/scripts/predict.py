@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from liquidbench.errors import run_command
 from liquidbench.inference.finished_run import load_finished_run
-from liquidbench.inference.predict import predictions, refuse_out, remarks_on
+from liquidbench.inference.predict import predictions, remarks_on
 from liquidbench.inference.raw_files import read_raw_files
 from liquidbench.models.cfc.implementations import CHOICES
 from liquidbench.training.device import chosen_device
@@ -39,7 +39,7 @@ def main() -> None:
         run = load_finished_run(
             arguments.run, device, arguments.threads, arguments.core_implementation
         )
-        refuse_out(run, arguments.out)
+        run.refuse_out(arguments.out)
         examples = read_raw_files(arguments.files, run.attributes.dataset, run.settings)
         for remark in remarks_on(run, examples):
             print(remark, file=sys.stderr)

@@ -56,6 +56,16 @@ class FinishedRun:
         parts = [self.metrics[key] for key in ("dataset", "protocol", "model")]
         return "/".join([*parts, f"seed-{self.metrics['seed']}"])
 
+    def refuse_out(self, out: Path) -> None:
+        """Refuse to write into the run directory, whose files are the study's own.
+
+        Raises:
+            InputError: `out` lies there.
+        """
+        if self.directory.resolve() in out.resolve().parents:
+            problem = f"lies in the run directory {self.directory}, whose files are the study's own"
+            raise InputError(out, problem, "Name a file elsewhere")
+
 
 def load_finished_run(
     directory: Path, device: torch.device, threads: int, core_implementation: str = "auto"

@@ -18,8 +18,13 @@ from liquidbench.models.sequence_model import SequenceModel
 TOLERANCE = 1e-4
 """The largest difference between two logits, float32."""
 
-_REFUSED = (errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.NotImplemented)
-_FAILED = (*_REFUSED, errors.RuntimeException)
+_REFUSALS = (
+    errors.Fail,
+    errors.InvalidArgument,
+    errors.InvalidGraph,
+    errors.NotImplemented,
+    errors.RuntimeException,
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def check(
                     f"({case.name}), at most {TOLERANCE:g} is allowed"
                 )
                 raise InputError(where, problem, "Nothing was written. Try another --opset")
-    except _FAILED as error:
+    except _REFUSALS as error:
         problem = f"ONNX Runtime refuses the exported model ({str(error).splitlines()[0]})"
         raise InputError(where, problem, "Nothing was written. Try another --opset") from None
     return found

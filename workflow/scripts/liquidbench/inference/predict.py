@@ -71,14 +71,3 @@ def remarks_on(run: FinishedRun, examples: NewExamples) -> list[str]:
             "ATTENTION: this protocol averages over padding, so an answer depends on what else is asked with it"
         )
     return remarks
-
-
-def refuse_out(run: FinishedRun, out: Path) -> None:
-    """Refuse to write into the run directory, whose files are the study's own.
-
-    Raises:
-        InputError: `out` lies there.
-    """
-    if run.directory.resolve() in out.resolve().parents:
-        problem = f"lies in the run directory {run.directory}, whose files are the study's own"
-        raise InputError(out, problem, "Name a file elsewhere")
