@@ -1,14 +1,12 @@
 """What a finished run says of new raw files."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
 from liquidbench.datasets.cache import Sequences
-from liquidbench.errors import InputError
 from liquidbench.inference.finished_run import FinishedRun
 from liquidbench.inference.raw_files import NewExamples
 from liquidbench.training.batches import make_batch
