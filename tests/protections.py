@@ -286,6 +286,25 @@ PROTECTIONS = (
         "if False:",
         ("test_sharing.py::test_a_name_that_no_study_has_is_refused",),
     ),
+    # A trained model that is used.
+    Protection(
+        "an exported model agrees with the trained one",
+        f"{LIBRARY}/inference/onnx_check.py",
+        "            if not difference <= TOLERANCE:\n",
+        "            if False:\n",
+        (
+            "test_onnx.py::test_a_weight_that_changed_after_the_export_is_found",
+            "test_onnx.py::test_padding_that_reaches_a_result_is_found",
+            "test_onnx.py::test_a_model_that_does_not_agree_leaves_no_file",
+        ),
+    ),
+    Protection(
+        "two examples of one id are refused",
+        f"{LIBRARY}/inference/raw_files.py",
+        "        if name in places:\n",
+        "        if False:\n",
+        ("test_predict.py::test_an_id_that_is_there_twice_is_refused",),
+    ),
 )
 
 

@@ -5,6 +5,7 @@ Parts, in the order in which data pass through them::
     datasets/    raw files -> cache (numpy, h5py; never torch)
     models/      sequence cores, encoders, heads (torch)
     training/    batches, the loop, run directories (torch)
+    inference/   trained models asked about new files, and exported (torch, onnx)
     evaluation/  metrics and corruptions (numpy, scikit-learn)
     reporting/   tables and figures (pandas, matplotlib)
 

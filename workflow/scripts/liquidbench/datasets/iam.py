@@ -121,10 +121,10 @@ def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: 
             for line in read_lines(manifest.file(split).path, rows[split]):
                 block.append(line)
                 if len(block) == _BLOCK:
-                    writer.append(split, _encode_block(block, settings, alphabet, pool))
+                    writer.append(split, encode_lines(block, settings, alphabet, pool))
                     block = []
             if block:
-                writer.append(split, _encode_block(block, settings, alphabet, pool))
+                writer.append(split, encode_lines(block, settings, alphabet, pool))
 
 
 def read_lines(path: Path, rows: np.ndarray, *, images: bool = True) -> Iterator[Line]:
@@ -186,9 +186,14 @@ def _rows(path: Path, limit: int | None) -> np.ndarray:
     return np.arange(limit) * count // limit
 
 
-def _encode_block(
+def encode_lines(
     lines: list[Line], settings: Settings, alphabet: tuple[str, ...], pool: ThreadPoolExecutor
 ) -> Sequences:
+    """Lines as the cache has them; the threads of `pool` decode and scale the images.
+
+    Raises:
+        InputError: an image cannot be read.
+    """
     height, width = settings.height, settings.width
     images = list(pool.map(lambda line: decode_image(line.image, height, width, line.where), lines))
     elapsed = np.zeros((len(lines), width), dtype=np.float32)

@@ -151,6 +151,13 @@ class Frames:
     clipped: int
     outside: int
 
+    @property
+    def elapsed(self) -> np.ndarray:
+        """Microseconds since the previous bin, (recordings, bins), float32; 0 at the first."""
+        elapsed = np.zeros(self.counts.shape[:2], dtype=np.float32)
+        elapsed[:, 1:] = self.widths[:, None]
+        return elapsed
+
 
 def count_recordings(contents: list[bytes], settings: Settings, where: list[str]) -> Frames:
     """Decode and bin `.bin` files, a dozen or so at once.
@@ -283,7 +290,7 @@ def _read_block(
 ) -> tuple[Sequences, dict[str, int]]:
     shape = (settings.bins, 2, SIDE, SIDE)
     inputs = np.empty((chunk, *shape), dtype=np.uint8)
-    elapsed = np.zeros((len(names), settings.bins), dtype=np.float32)
+    elapsed = np.empty((len(names), settings.bins), dtype=np.float32)
     chunks, clipped, outside = [], 0, 0
     for start in range(0, len(names), chunk):
         end = min(start + chunk, len(names))
@@ -292,7 +299,7 @@ def _read_block(
             where = [f"{members.path}, member {name!r}" for name in group]
             frames = count_recordings([members.read(name) for name in group], settings, where)
             inputs[begin - start : begin - start + len(group)] = frames.counts
-            elapsed[begin : begin + len(group), 1:] = frames.widths[:, None]
+            elapsed[begin : begin + len(group)] = frames.elapsed
             clipped += frames.clipped
             outside += frames.outside
         inputs[end - start :] = 0

@@ -232,6 +232,19 @@ def _list_patients(paths: dict[str, Path], limit: int | None) -> dict[str, list[
 
 def _read_block(members: Members, names: list[str], *, prefix: str) -> Sequences:
     files = [(f"{members.path}, member {name!r}", members.read(name)) for name in names]
+    return encode_stays(files, [prefix + PurePosixPath(name).stem for name in names])
+
+
+def encode_stays(files: list[tuple[str, bytes]], ids: list[str]) -> Sequences:
+    """Many `.psv` files as the cache has them.
+
+    Args:
+        files: (where, content) of each; `where` is how an error names the file.
+        ids: of each.
+
+    Raises:
+        InputError: as `parse_records`.
+    """
     values, offsets = parse_records(files)
     hour, label = values[:, -2], values[:, -1].astype(np.uint8)
     elapsed = np.diff(hour, prepend=hour[0])
@@ -242,7 +255,7 @@ def _read_block(members: Members, names: list[str], *, prefix: str) -> Sequences
         elapsed=elapsed.astype(np.float32),
         offsets=offsets,
         targets=np.maximum.reduceat(label, offsets[:-1]).astype(np.int64),
-        ids=np.array([prefix + PurePosixPath(name).stem for name in names]),
+        ids=np.array(ids),
         step_targets=label,
         time_since_observation=time_since_observation(observed, hour, offsets),
     )

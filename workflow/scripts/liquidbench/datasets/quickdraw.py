@@ -95,28 +95,46 @@ def read_drawings(
     """
     with path.open("rb") as file:
         for number, line in enumerate(islice(file, settings.per_category), start=1):
-            where = f"{path}, line {number}"
-            record = _record(line, category, where)
-            recognized = record.get("recognized", True)
-            if not isinstance(recognized, bool):
-                problem = f"`recognized` is {recognized!r}, expected true or false"
-                raise InputError(where, problem, _BROKEN)
-            name = str(record.get("key_id", f"{category}:{number}"))
-            drawing = _drawing(name, record.get("drawing"), recognized, settings.variant, where)
+            where, name = f"{path}, line {number}", f"{category}:{number}"
+            drawing = decode_drawing(line, settings.variant, name, where, category)
             if len(drawing.x) < settings.minimum_points:
                 tallies["too_short"] = tallies.get("too_short", 0) + 1
                 continue
             yield drawing
 
 
-def _record(line: bytes, category: str, where: str) -> dict[str, Any]:
+def decode_drawing(
+    line: bytes, variant: str, name: str, where: str, category: str | None = None
+) -> Drawing:
+    """Decode a line of an `.ndjson` file.
+
+    Args:
+        line: the line.
+        variant: ``simplified`` or ``raw``, the set that the line is of.
+        name: the drawing's id if it has no `key_id`.
+        where: how an error names the line.
+        category: the only one that its `word` may say; None: whatever it says.
+
+    Raises:
+        InputError: the line is no drawing of the category and the variant.
+    """
+    record = _record(line, category, where)
+    recognized = record.get("recognized", True)
+    if not isinstance(recognized, bool):
+        problem = f"`recognized` is {recognized!r}, expected true or false"
+        raise InputError(where, problem, _BROKEN)
+    name = str(record.get("key_id", name))
+    return _drawing(name, record.get("drawing"), recognized, variant, where)
+
+
+def _record(line: bytes, category: str | None, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise InputError(where, f"not valid JSON ({error})", _BROKEN) from None
     if not isinstance(record, dict):
         raise InputError(where, f"is a {type(record).__name__}, expected an object", _BROKEN)
-    if record.get("word", category) != category:
+    if category is not None and record.get("word", category) != category:
         problem = f"is a drawing of {record['word']!r}, expected {category!r}"
         raise InputError(where, problem, "Give each category its own file")
     return record
@@ -219,7 +237,7 @@ def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: 
                     for drawing in block
                     if drawing.time is not None
                 )
-                writer.append("all", _encode_block(block, target, settings.maximum_points))
+                writer.append("all", encode_drawings(block, target, settings.maximum_points))
             if not kept:
                 raise InputError(
                     path,
@@ -230,7 +248,8 @@ def prepare(manifest: Manifest, settings: Settings, cache: str | Path, threads: 
                 writer.count(name, amount)
 
 
-def _encode_block(drawings: list[Drawing], target: int, maximum_points: int) -> Sequences:
+def encode_drawings(drawings: list[Drawing], target: int, maximum_points: int) -> Sequences:
+    """Drawings of one class, `target`, as the cache has them; arguments as for `encode_drawing`."""
     encoded = [encode_drawing(drawing, maximum_points) for drawing in drawings]
     return Sequences(
         inputs=np.concatenate([features for features, _ in encoded]),

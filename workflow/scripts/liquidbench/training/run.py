@@ -300,6 +300,7 @@ def _metrics(
         "settings": request.settings,
         "core_implementation": model.core.implementation,
         "elapsed_varies": varies,
+        "elapsed": {"median_step": data.elapsed_unit, "unit": data.attributes.elapsed_unit},
         "cache_sha256": identity["data"],
         "code_sha256": identity["code"],
     }
@@ -339,9 +340,24 @@ def load_run(
     if isinstance(task, BinaryTask):
         # It may have been chosen on the validation split.
         task.threshold = metrics["test"]["threshold"]
-    model = SequenceModel(
-        metrics["settings"]["architecture"], data.input_shape, task.outputs, core_implementation
-    )
+    model = trained_model(run, metrics, data.input_shape, task.outputs, core_implementation)
+    return model.to(device).eval(), data, task, metrics
+
+
+def trained_model(
+    run: Path,
+    metrics: dict[str, Any],
+    input_shape: tuple[int, ...],
+    outputs: int,
+    core_implementation: str = "auto",
+) -> SequenceModel:
+    """The model of a run directory with its trained weights; arguments beside `metrics` as of `SequenceModel`.
+
+    Raises:
+        InputError: the weights are unreadable, or of another model.
+    """
+    architecture = metrics["settings"]["architecture"]
+    model = SequenceModel(architecture, input_shape, outputs, core_implementation)
     try:
         model.load_state_dict(load_file(run / "weights.safetensors"))
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -350,7 +366,7 @@ def load_run(
             f"unreadable or of another model ({str(error).splitlines()[0]})",
             "Delete the run directory and train again",
         ) from None
-    return model.to(device).eval(), data, task, metrics
+    return model
 
 
 def _energy(epochs: list[Epoch]) -> float | None:

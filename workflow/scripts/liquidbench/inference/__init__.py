@@ -1,0 +1,1 @@
+"""Trained models used: answers about new raw files, and models for other programs."""
