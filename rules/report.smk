@@ -219,7 +219,7 @@ rule report:
         figures=lambda wildcards, input: os.path.dirname(input.figures[0]),
         paper=lambda wildcards, input: os.path.dirname(input.paper[0]),
         layout=lambda wildcards: LAYOUT,
-        code=code_of("report.py", "page") + code_of("tables.py", "report"),
+        code=code_of("report.py", "page"),
     shell:
         "python {params.script:q} --summary {params.summary:q} --results {params.results:q}"
         " --figures {params.figures:q} --claims {input.claims:q} --paper {params.paper:q}"

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sync_api = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "demo/reports/index.html"
@@ -32,8 +31,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playwright:
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
         # Without its own sandbox, which containers and root do not allow: it reads one file of our own.
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield browser
@@ -41,7 +40,7 @@ def browser() -> Iterator[sync_api.Browser]:
 
 
 @pytest.fixture
-def opened(browser, request) -> Iterator[sync_api.Page]:
+def opened(browser, request) -> Iterator[Page]:
     """The page at a size and in a colour scheme; what it complains of, or asks of a network, fails the test."""
     size, scheme = getattr(request, "param", (DESK, "light"))
     context = browser.new_context(viewport=size, color_scheme=scheme)
@@ -96,7 +95,7 @@ def test_sizes_and_colours(opened, request):
 )
 def test_nothing_serious_for_axe_core(opened, capsys, request):
     opened.evaluate(OPEN_ALL)
-    found = axe.Axe().run(opened).response["violations"]
+    found = Axe().run(opened).response["violations"]
     told = [f"{one['impact']}: {one['id']} ({len(one['nodes'])})" for one in found]
     with capsys.disabled():
         print(f"\naxe-core, {request.node.callspec.id}: {', '.join(told) or 'nothing found'}")
@@ -110,7 +109,7 @@ def test_axe_sees_what_is_wrong(opened):
     opened.evaluate(
         "document.body.innerHTML += '<img><p style=\"color:#eee;background:#fff\">Hardly to be read</p>'"
     )
-    found = {one["id"] for one in axe.Axe().run(opened).response["violations"]}
+    found = {one["id"] for one in Axe().run(opened).response["violations"]}
     assert {"image-alt", "color-contrast"} <= found
 
 

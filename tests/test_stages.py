@@ -27,6 +27,7 @@ STAGE_OF_SCRIPT = {
     "tables.py": "report",
     "figures.py": "report",
     "claims.py": "report",
+    "report.py": "page",
     "export.py": "export",
 }
 

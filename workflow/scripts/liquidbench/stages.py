@@ -16,6 +16,13 @@ _COMPARING = tuple(
     f"evaluation/{name}.py" for name in ("influence", "paired", "statistics", "weighted_metrics")
 )
 _JUDGING = tuple(f"evaluation/{name}.py" for name in ("clinical", "metrics", "utility"))
+_REPORTING = (
+    "reporting",
+    *(f"evaluation/{name}.py" for name in ("alarms", "edits")),
+    *_LOSING_STEPS,
+    *_COMPARING,
+    *_JUDGING,
+)
 _PARTS = {
     "fetch": tuple(
         f"datasets/{name}.py" for name in ("archives", "download", "mirror", "sources", "transfer")
@@ -48,14 +55,8 @@ _PARTS = {
         *("allocator.py", *_READING_CACHES, "models", "training", "evaluation/decoding.py"),
         *(*_LOSING_STEPS, *_JUDGING),
     ),
-    "report": (
-        "reporting",
-        *(f"evaluation/{name}.py" for name in ("alarms", "edits")),
-        *_LOSING_STEPS,
-        *_COMPARING,
-        *_JUDGING,
-    ),
-    "page": ("page",),
+    "report": _REPORTING,
+    "page": ("page", *_REPORTING),
     "export": ("sharing", "stages.py", "reporting/runs.py"),
 }
 
@@ -64,7 +65,7 @@ def parts_of(stage: str, dataset: str | None = None) -> tuple[str, ...]:
     """The parts that a stage's results depend on, for `liquidbench.files.sha256_of_code`.
 
     Args:
-        stage: fetch, synthesise, prepare, train, baseline, stress, report or export.
+        stage: fetch, synthesise, prepare, train, baseline, stress, report, page or export.
         dataset: for `prepare`, the data set, whose own reader counts too.
     """
     own = (f"datasets/{dataset}.py",) if stage == "prepare" else ()

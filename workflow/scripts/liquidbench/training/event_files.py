@@ -27,6 +27,7 @@ class EventFiles:
     def __init__(self, folder: Path, settings: dict[str, Any], epochs: list[Epoch]) -> None:
         try:
             # Not at the top: it takes a second, and few ask for it.
+            import tensorboard  # noqa: F401 - torch's writer needs it
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise InputError(
