@@ -12,7 +12,12 @@ export PYTHON
 CORES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 8 ? cores : 8)))
 UV_VERSION := 0.13.9
 
-.PHONY: help setup demo test bench lint format environments dag clean-demo lock
+# A study's folders, as its configuration names them; of the demo: RESULTS=demo/results and so on.
+RAW ?= resources/raw
+RESULTS ?= results
+REPORTS ?= reports
+
+.PHONY: help setup demo test bench lint format environments dag sizes clean clean-demo lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,8 +58,20 @@ format: setup ## Put code and workflow into form
 environments: setup ## Build each stage's environment alone and run the stage in it
 	@python workflow/scripts/check_environments.py
 
-dag: setup ## Print the graph of the rules, in Mermaid's notation
-	@python -m snakemake --rulegraph mermaid-js
+dag: setup ## Draw the graph of the rules: dag.svg with Graphviz, else dag.md in Mermaid's notation
+	@if command -v dot >/dev/null; then \
+	    python -m snakemake --rulegraph dot --quiet | dot -Tsvg -o dag.svg && echo 'open dag.svg'; \
+	else \
+	    { printf '```mermaid\n%s\n```\n' "$$(python -m snakemake --rulegraph mermaid-js --quiet)"; } > dag.md && \
+	    echo 'open dag.md where Mermaid is drawn (GitHub, most editors); no Graphviz here'; \
+	fi
+
+sizes: setup ## Say what a study has on the disk, by stage (RESULTS=... RAW=... REPORTS=...)
+	@python workflow/scripts/housekeeping.py --raw '$(RAW)' --results '$(RESULTS)' --reports '$(REPORTS)' sizes
+
+clean: setup ## List what a stage has on the disk: STAGE=caches [DATASET=...]; YES=1 deletes it
+	@python workflow/scripts/housekeeping.py --raw '$(RAW)' --results '$(RESULTS)' --reports '$(REPORTS)' \
+	    clean '$(or $(STAGE),name one by STAGE=)' --dataset '$(DATASET)' $(if $(YES),--yes)
 
 clean-demo: ## Delete what the demo made
 	rm -rf demo
