@@ -2,7 +2,7 @@
 #
 #   snakemake --cores all --use-conda                 the study of config/config.yaml
 #   snakemake --cores all --configfile config/demo.yaml   minutes, on synthetic data
-#   snakemake tables figures claims --cores 1         redraw from the runs that are there
+#   snakemake tables figures claims report --cores 1  redraw from the runs that are there
 #   snakemake export --cores 1                        pack them, for another machine
 
 
@@ -11,6 +11,10 @@ configfile: f"{workflow.basedir}/config/protocols.yaml"
 
 
 include: "rules/common.smk"
+
+
+# What `snakemake --report` opens with.
+report: "report/workflow.rst"
 
 
 # Asked for tables, figures and claims alone, the workflow draws whatever runs there are and makes no new ones.
@@ -40,7 +44,7 @@ onerror:
     say_what_failed(log)
 
 
-# One data set alone: `snakemake --cores all physionet`, then `snakemake tables figures claims --cores 1`.
+# One data set alone: `snakemake --cores all physionet`, then `snakemake tables figures claims report --cores 1`.
 if not RENDER_ONLY:
     for name in config["datasets"]:
 

@@ -34,11 +34,27 @@ SUMMARY_FILES = [
     )
 ]
 # The paper's tables, then those that it does not have.
-TABLES = ["1", "2", "3", "4", "5", "6", "differences"]
-TABLES += ["stress_area", "stress_differences", "clinical", "alarms"]
-TABLES += ["handwriting", "costs"]
+PAPERS_TABLES = {
+    "1": "benchmark",
+    "2": "sepsis",
+    "3": "stress test",
+    "4": "software and hardware",
+    "5": "training settings",
+    "6": "parameter counts",
+}
+OWN_TABLES = {
+    "differences": "differences between models",
+    "stress_area": "stress test in one number",
+    "stress_differences": "differences in the stress test",
+    "clinical": "sepsis: probabilities",
+    "alarms": "sepsis: alarms",
+    "handwriting": "two readings of lines",
+    "costs": "what quality costs",
+}
 TABLE_FILES = [f"{REPORTS}/tables/index.md"] + [
-    f"{REPORTS}/tables/table_{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")
+    f"{REPORTS}/tables/table_{name}.{suffix}"
+    for name in (*PAPERS_TABLES, *OWN_TABLES)
+    for suffix in ("md", "tex")
 ]
 EXPECTED_RUNS = as_json(configuration.runs_by_model(RUNS))
 LAYOUT = as_json(
@@ -104,6 +120,26 @@ rule tables:
         paper=[project_file(f"resources/paper/table_{number}.csv") for number in range(1, 7)],
     output:
         TABLE_FILES,
+        [
+            report(
+                f"{REPORTS}/tables/table_{name}.csv",
+                caption="../report/paper_table.rst",
+                category="Tables",
+                subcategory="The paper's",
+                labels={"table": name, "about": about},
+            )
+            for name, about in PAPERS_TABLES.items()
+        ],
+        [
+            report(
+                f"{REPORTS}/tables/table_{name}.csv",
+                caption="../report/own_table.rst",
+                category="Tables",
+                subcategory="Not in the paper",
+                labels={"table": name, "about": about},
+            )
+            for name, about in OWN_TABLES.items()
+        ],
     log:
         f"{RESULTS}/logs/report/tables.log",
     benchmark:
@@ -131,8 +167,14 @@ rule figures:
         examples=EXAMPLES,
         paper=[project_file(f"resources/paper/table_{number}.csv") for number in (2, 3)],
     output:
-        f"{REPORTS}/figures/index.md",
-        f"{REPORTS}/figures/index.json",
+        # Which figures there are depends on what was run.
+        report(
+            directory(f"{REPORTS}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         f"{RESULTS}/logs/report/figures.log",
     benchmark:
@@ -149,7 +191,7 @@ rule figures:
         runs=lambda wildcards: EXPECTED_RUNS,
         paper=lambda wildcards, input: os.path.dirname(input.paper[0]),
         layout=lambda wildcards: LAYOUT,
-        out=lambda wildcards, output: os.path.dirname(output[0]),
+        out=lambda wildcards, output: output[0],
         code=code_of("figures.py", "report"),
     shell:
         "python {params.script:q} --summary {params.summary:q} --results {params.results:q}"
@@ -166,7 +208,12 @@ rule claims:
         ],
     output:
         f"{REPORTS}/claims.md",
-        f"{REPORTS}/claims.csv",
+        report(
+            f"{REPORTS}/claims.csv",
+            caption="../report/claims.rst",
+            category="The paper's claims",
+            labels={"about": "every rule of every claim"},
+        ),
     log:
         f"{RESULTS}/logs/report/claims.log",
     benchmark:
@@ -202,7 +249,12 @@ rule report:
             for name in (*(f"table_{number}" for number in range(1, 7)), "text", "released")
         ],
     output:
-        f"{REPORTS}/index.html",
+        report(
+            f"{REPORTS}/index.html",
+            caption="../report/page.rst",
+            category="The page",
+            labels={"about": "the whole study"},
+        ),
     log:
         f"{RESULTS}/logs/report/report.log",
     benchmark:
@@ -216,7 +268,7 @@ rule report:
         script=script("report.py"),
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
         results=lambda wildcards: RESULTS,
-        figures=lambda wildcards, input: os.path.dirname(input.figures[0]),
+        figures=lambda wildcards, input: input.figures[0],
         paper=lambda wildcards, input: os.path.dirname(input.paper[0]),
         layout=lambda wildcards: LAYOUT,
         code=code_of("report.py", "page"),

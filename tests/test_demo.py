@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from plain_metrics import area_by_pairs, edit_distance
+from workflow_helpers import snakemake
 
 DEMO = Path(__file__).resolve().parents[1] / "demo"
 REPORTS, RESULTS = DEMO / "reports", DEMO / "results"
@@ -254,3 +255,20 @@ def test_all_models_met_the_same_losses_and_examples(dataset, seed):
     assert all(design == designs[0] for design in designs)
     tested = [[row["id"] for row in rows_of(RESULTS / run / "predictions.csv")] for run in runs]
     assert all(ids == tested[0] for ids in tested)
+
+
+def test_snakemakes_own_report_has_captions_and_categories(tmp_path):
+    out = tmp_path / "report.html"
+    result = snakemake(DEMO.parent, "--configfile", "config/demo.yaml", "--report", str(out))
+    assert result.returncode == 0, result.stdout
+    text = out.read_text(encoding="utf-8")
+    for category in ("The page", "The paper's claims", "Tables", "Figures"):
+        assert json.dumps(category) in text, category
+    # The captions, and what the report opens with, filled in from the configuration.
+    for told in (
+        "Drawn from the summaries of the runs",
+        "A line per rule".lower(),
+        "Demonstration on synthetic data",
+    ):
+        assert told in text, told
+    assert result.stdout.count("Adding ") > len(FIGURES) + 13

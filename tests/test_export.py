@@ -42,7 +42,7 @@ def import_runs(folder: Path, *arguments: str | Path) -> subprocess.CompletedPro
 
 
 def drawn(folder: Path) -> dict[str, bytes]:
-    """Tables, figures and claims, without the archive."""
+    """Tables, figures, claims and the page, without the archive."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
@@ -56,7 +56,9 @@ def test_a_study_that_was_exported_and_imported_draws_the_same_bytes(
     there, here = two_projects
     blocked = {"PYTHONPATH": without_heavy_packages}
     options = ("--cores", "1", "--configfile", "overlay.yaml")
-    packed = snakemake(there, "tables", "figures", "claims", "export", *options, **blocked)
+    packed = snakemake(
+        there, "tables", "figures", "claims", "report", "export", *options, **blocked
+    )
     assert packed.returncode == 0, packed.stdout
     assert "13 runs packed" in packed.stdout
     assert "missing: nmnist/released/alpha/seed-0, nmnist/released/zeta/seed-0" in packed.stdout
@@ -74,7 +76,8 @@ def test_a_study_that_was_exported_and_imported_draws_the_same_bytes(
     result = snakemake(here, *command[1:], **blocked)
     assert result.returncode == 0, result.stdout
     # From the runs, with nothing to train.
-    assert job_counts(result.stdout) == {"summary": 1, "tables": 1, "figures": 1, "claims": 1}
+    rules = ("summary", "tables", "figures", "claims", "report")
+    assert job_counts(result.stdout) == dict.fromkeys(rules, 1)
     expected = drawn(there / "reports")
     assert len(expected) > 50
     assert drawn(here / "reports") == expected
@@ -82,7 +85,7 @@ def test_a_study_that_was_exported_and_imported_draws_the_same_bytes(
     assert (checked.returncode, checked.stdout) == (0, "all files are those of the archive\n")
 
     # And on to a third machine: the archive is the same.
-    onward = snakemake(here, "export", *command[4:])
+    onward = snakemake(here, "export", *command[5:])
     assert onward.returncode == 0, onward.stdout
     assert (here / "reports/study.zip").read_bytes() == (
         here.parent / "from a friend.zip"

@@ -21,7 +21,8 @@ from liquidbench.environments import reach
 from liquidbench.files import sha256_of_file
 from workflow_helpers import PROJECT, copy_project, job_counts, snakemake, wildcards_of
 
-REPORT = {"summary": 1, "tables": 1, "figures": 1, "claims": 1}
+REPORT = {"summary": 1, "tables": 1, "figures": 1, "claims": 1, "report": 1}
+DRAWN = ("tables", "figures", "claims", "report")
 SEEDS = range(5)
 STUDY = {"fetch": 4, "prepare": 4, "train": 13 * 5, "stress": 9 * 5, "all": 1, **REPORT}
 
@@ -252,7 +253,7 @@ def test_jobs_take_their_share_of_a_card_and_ask_a_cluster_for_all_of_it(
 def test_a_results_folder_may_be_written_in_other_ways(project, results):
     overlay = configure(project, yaml.safe_dump({"paths": {"results": results}}))
     plan = snakemake(project, "-n", "--configfile", "config/demo.yaml", overlay)
-    assert sum(job_counts(plan.stdout).values()) == 37, plan.stdout
+    assert sum(job_counts(plan.stdout).values()) == 38, plan.stdout
 
 
 def test_a_misspelt_key_is_one_clear_line(project):
@@ -327,9 +328,7 @@ def test_tables_and_figures_are_redrawn_without_data_or_torch(project, without_h
 
     def redraw(*arguments: str):
         options = (*arguments, "--configfile", overlay)
-        return snakemake(
-            project, "tables", "figures", "claims", *options, PYTHONPATH=without_heavy_packages
-        )
+        return snakemake(project, *DRAWN, *options, PYTHONPATH=without_heavy_packages)
 
     result = redraw("--cores", "1")
     assert result.returncode == 0, result.stdout
@@ -350,6 +349,8 @@ def test_tables_and_figures_are_redrawn_without_data_or_torch(project, without_h
             assert (project / f"reports/figures/figure_{number}.{suffix}").stat().st_size > 0
     for suffix in ("md", "csv"):
         assert (project / f"reports/claims.{suffix}").stat().st_size > 0
+    page = (project / "reports/index.html").read_text(encoding="utf-8")
+    assert "1 of 13 configured runs have not finished" in page
 
     # Again at once: nothing to do.
     again = redraw("-n")

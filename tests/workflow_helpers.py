@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-PARTS = ("Snakefile", "rules", "config", "envs", "profiles", "resources", "workflow")
+PARTS = ("Snakefile", "rules", "config", "envs", "profiles", "report", "resources", "workflow")
 
 
 def copy_project(folder: Path, parts: Sequence[str] = PARTS) -> Path:

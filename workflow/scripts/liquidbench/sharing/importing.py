@@ -63,7 +63,7 @@ class Imported:
         if manifest.missing:
             lines.append(f"not in the archive, though configured: {shortened(manifest.missing)}")
         lines += [f"ATTENTION: {note}" for note in self.notes]
-        command = "snakemake tables figures claims --cores 1 --configfile"
+        command = "snakemake tables figures claims report --cores 1 --configfile"
         return [*lines, "draw it:", f"  {command} {shlex.quote(str(self.configuration))}"]
 
 
