@@ -91,7 +91,7 @@ def test_an_unknown_key_is_named_with_the_keys_that_are_allowed(
     error = refusal(study, f"{where}.{misspelt}".lstrip("."), 1)
     assert error.where == f"configuration key {where or '(top level)'}"
     assert error.problem == f"unknown key {misspelt}"
-    allowed = error.remedy.split(";")[0].removeprefix("Allowed here: ").split(", ")
+    allowed = error.remedy.split(";")[0].partition("Allowed here: ")[2].split(", ")
     assert one_allowed in allowed
     assert misspelt not in allowed
 
@@ -675,6 +675,36 @@ def test_a_core_that_reads_marks_is_refused_where_none_are_given(study, dataset,
 )
 def test_a_model_has_the_keys_of_its_kind(study, model, told):
     assert told in str(refusal(study, "models.probe", model))
+
+
+def test_a_near_miss_is_asked_about_and_a_far_one_is_not(study):
+    near = refusal(study, "datasets.physionet.training.epoch", 3)
+    assert near.remedy.startswith("Did you mean epochs? Allowed here: ")
+    assert refusal(study, "qqq", 3).remedy.startswith("Allowed here: ")
+
+
+def test_a_data_set_may_have_seeds_of_its_own(study):
+    study["datasets"]["iam"]["seeds"] = [7, 8]
+    study["datasets"]["physionet"]["further_protocols"] = [
+        {"protocol": "hourly", "models": ["lstm-128"], "seeds": [9]},
+    ]
+    configuration.check(study, SCHEMA)
+    runs = configuration.all_runs(study)
+
+    def seeds(dataset, protocol):
+        return sorted(
+            {run.seed for run in runs if (run.dataset, run.protocol) == (dataset, protocol)}
+        )
+
+    assert seeds("iam", "released") == [7, 8]
+    assert seeds("physionet", "hourly") == [9]
+    assert seeds("physionet", "paper") == seeds("nmnist", "stress") == study["seeds"]
+    # A line's stress test is of the main study's runs.
+    stressed = {run.seed for run in configuration.stress_runs(study) if run.dataset == "iam"}
+    assert stressed == {7, 8}
+    assert (
+        refusal(study, "datasets.iam.seeds", [1, 1]).where == "configuration key datasets.iam.seeds"
+    )
 
 
 def test_settings_of_a_run_are_its_own_copy(study):

@@ -6,6 +6,7 @@ Used by the Snakefile and by tests. Imports yaml, jsonschema and numpy, nothing 
 import copy
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -104,21 +105,24 @@ def _explain(error: jsonschema.ValidationError) -> InputError:
     if error.validator == "additionalProperties":
         allowed = sorted(error.schema.get("properties", {}))
         unknown = sorted(set(error.instance) - set(allowed))
-        return InputError(
-            where,
-            f"unknown key {', '.join(unknown)}",
-            f"Allowed here: {', '.join(allowed)}; {remedy}",
-        )
+        told = f"unknown key {', '.join(unknown)}"
+        return InputError(where, told, f"{_nearest(unknown, allowed)}; {remedy}")
     if error.validator == "required":
         return InputError(where, error.message.replace(" property", " key"), remedy)
     if error.validator == "propertyNames" or "propertyNames" in error.absolute_schema_path:
         allowed = error.schema.get("enum") or [f"names like {error.schema.get('pattern')}"]
-        return InputError(
-            where, f"unknown key {error.instance}", f"Allowed here: {', '.join(allowed)}; {remedy}"
-        )
+        told = f"unknown key {error.instance}"
+        return InputError(where, told, f"{_nearest([error.instance], allowed)}; {remedy}")
     if error.validator == "type" and re.fullmatch(r"[-+]?\d+[eE][-+]?\d+", str(error.instance)):
         remedy = f"YAML reads 1e-3 as text: write 1.0e-3; {remedy}"
     return InputError(where, error.message, remedy)
+
+
+def _nearest(unknown: list[str], allowed: list[str]) -> str:
+    """The keys that are allowed, after those that were probably meant."""
+    meant = [match for name in unknown for match in get_close_matches(str(name), allowed, n=1)]
+    question = f"Did you mean {', '.join(meant)}? " if meant else ""
+    return f"{question}Allowed here: {', '.join(allowed)}"
 
 
 def training_runs(config: Config) -> list[Run]:
@@ -128,8 +132,14 @@ def training_runs(config: Config) -> list[Run]:
         for dataset, settings in config["datasets"].items()
         for block in (settings, *settings.get("further_protocols", []))
         for model in block["models"]
-        for seed in config["seeds"]
+        for seed in seeds_of(config, dataset, block)
     ]
+
+
+def seeds_of(config: Config, dataset: str, block: dict[str, Any] | None = None) -> list[int]:
+    """The seeds of a data set, or of a block of it that has its own; else those of the study."""
+    settings = config["datasets"][dataset]
+    return (block or {}).get("seeds") or settings.get("seeds") or config["seeds"]
 
 
 def of_one_seed(runs: list[Run]) -> list[Run]:
@@ -155,7 +165,7 @@ def stress_runs(config: Config) -> list[Run]:
         if stress_settings(config, dataset)["corruptions"]
         for protocol, models in [_stressed(config, dataset)]
         for model in models
-        for seed in config["seeds"]
+        for seed in seeds_of(config, dataset)
     ]
 
 
