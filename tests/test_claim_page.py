@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 
 import pandas as pd
+import yaml
 
 from claim_helpers import CLAIMS, PAPER, PROJECT, two_models
 from fake_study import LAYOUT, write_study
@@ -145,6 +146,13 @@ def test_a_line_per_rule_says_what_it_was_decided_by():
         "sepsis-ranking",
         "equal-size",
     }
+
+
+def test_a_rule_is_called_as_the_claims_file_calls_it():
+    written = yaml.safe_load(CLAIMS.read_text(encoding="utf-8"))["claims"]
+    kinds = [(one["id"], rule["kind"]) for one in written for rule in one["rules"]]
+    rows = csv.DictReader(io.StringIO(as_csv(a_judged_study()[1])))
+    assert [(row["id"], row["kind"]) for row in rows] == kinds
 
 
 def test_further_summaries_on_disk_are_read_and_broken_ones_refused(tmp_path):

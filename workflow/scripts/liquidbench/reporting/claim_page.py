@@ -12,6 +12,7 @@ from tabulate import tabulate
 from liquidbench.files import write_text
 from liquidbench.reporting.claim_evidence import Basis
 from liquidbench.reporting.claim_intervals import COUNTED
+from liquidbench.reporting.claim_rule_kinds import kind_of
 from liquidbench.reporting.claim_verdicts import (
     CONTRADICTED,
     INCONSISTENT,
@@ -100,7 +101,7 @@ def as_csv(judged: Sequence[Judged]) -> str:
         for number, (rule, outcome) in enumerate(
             zip(one.claim.rules, one.outcomes, strict=True), start=1
         ):
-            writer.writerow(_csv_line(one, number, type(rule).__name__, outcome))
+            writer.writerow(_csv_line(one, number, kind_of(rule), outcome))
     return output.getvalue()
 
 

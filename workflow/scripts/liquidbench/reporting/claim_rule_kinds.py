@@ -49,6 +49,11 @@ _TEXTS = (
 _NUMBERS = ("precision", "margin", "limit")
 
 
+def kind_of(rule: Any) -> str:
+    """A rule's kind, as the claims file names it."""
+    return next(name for name, kind in RULES.items() if type(rule) is kind)
+
+
 def build_rule(spec: Any, dataset: str, roles: dict[str, Any], place: str) -> Any:
     """One rule of a claim, checked.
 
