@@ -252,7 +252,7 @@ def test_jobs_take_their_share_of_a_card_and_ask_a_cluster_for_all_of_it(
 def test_a_results_folder_may_be_written_in_other_ways(project, results):
     overlay = configure(project, yaml.safe_dump({"paths": {"results": results}}))
     plan = snakemake(project, "-n", "--configfile", "config/demo.yaml", overlay)
-    assert sum(job_counts(plan.stdout).values()) == 37, plan.stdout
+    assert sum(job_counts(plan.stdout).values()) == 38, plan.stdout
 
 
 def test_a_misspelt_key_is_one_clear_line(project):
