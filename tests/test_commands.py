@@ -106,9 +106,7 @@ CHECKS: dict[str, dict[str, Planned | Executed]] = {
         ),
         "snakemake tables figures claims report --cores 1": DRAWN,
     },
-    "CONTRIBUTING.md": {
-        f"make {name}": MADE for name in ("setup", "format", "lint", "test")
-    },
+    "CONTRIBUTING.md": {f"make {name}": MADE for name in ("setup", "format", "lint", "test")},
     "config/README.md": {
         "snakemake --cores 1 results/iam/cache.h5": Planned(2),
         "snakemake --cores 1 --touch --configfile config/my-study.yaml": Executed(),
@@ -156,19 +154,31 @@ CHECKS: dict[str, dict[str, Planned | Executed]] = {
         ),
         "snakemake --unlock": Executed("(?i)unlock"),
         "make sizes": Executed(
-            "caches .*checkpoints .*", instead=(("sizes", "sizes RAW=demo/raw"),), demo=True, once="\nsizes:"
+            "(?s)raw .*caches .*checkpoints .*reports ",
+            instead=(("sizes", "sizes RAW=demo/raw"),),
+            demo=True,
+            once="\nsizes:",
         ),
         "make sizes RESULTS=demo/results RAW=demo/raw REPORTS=demo/reports": Executed(
             "(?s)raw .*caches .*runs ", demo=True, once="\nsizes:"
         ),
         "make clean STAGE=caches": Executed(
-            r"caches: 4 files", instead=(("caches", "caches RESULTS=demo/results"),), demo=True, once="\nclean:"
+            r"caches: 4 files",
+            instead=(("caches", "caches RESULTS=demo/results"),),
+            demo=True,
+            once="\nclean:",
         ),
         "make clean STAGE=caches DATASET=physionet": Executed(
-            r"caches: 1 files", instead=(("caches", "caches RESULTS=demo/results"),), demo=True, once="\nclean:"
+            r"caches: 1 files",
+            instead=(("caches", "caches RESULTS=demo/results"),),
+            demo=True,
+            once="\nclean:",
         ),
         "make clean STAGE=checkpoints YES=1": Executed(
-            r"checkpoints: ", instead=(("STAGE", "RESULTS=demo/results STAGE"),), demo=True, once="\nclean:"
+            r"checkpoints: ",
+            instead=(("STAGE", "RESULTS=demo/results STAGE"),),
+            demo=True,
+            once="\nclean:",
         ),
         "make clean-demo": MADE,
         "snakemake --report demo/reports/snakemake.html --configfile config/demo.yaml": Executed(
@@ -202,7 +212,9 @@ CHECKS: dict[str, dict[str, Planned | Executed]] = {
         "snakemake export --cores 1": Executed(
             demo=True, instead=WITH_CONFIGURATION, leaves=("demo/reports/study.zip",)
         ),
-        "snakemake export_with_weights --cores 1": Planned(2, demo=True, instead=WITH_CONFIGURATION),
+        "snakemake export_with_weights --cores 1": Planned(
+            2, demo=True, instead=WITH_CONFIGURATION
+        ),
         "python workflow/scripts/import_runs.py study.zip": Executed(
             r"snakemake tables figures claims.* --configfile demo/results/imported/study\.json\n*$",
             demo=True,
@@ -222,7 +234,9 @@ CHECKS: dict[str, dict[str, Planned | Executed]] = {
     },
     "docs/using-a-model.md": {
         "source .venv/bin/activate": ACTIVATED,
-        "python -m zipfile -e demo/raw/physionet/synthetic/training_setA.zip new": Executed(demo=True),
+        "python -m zipfile -e demo/raw/physionet/synthetic/training_setA.zip new": Executed(
+            demo=True
+        ),
         "python -m zipfile -e demo/raw/nmnist/synthetic/Test.zip new": Executed(demo=True),
         "python workflow/scripts/predict.py demo/results/physionet/demo/cfc-128/seed-0"
         " new/training_setA/p00000*.psv --out new/stays.csv": Executed(
@@ -238,9 +252,11 @@ CHECKS: dict[str, dict[str, Planned | Executed]] = {
         "python workflow/scripts/predict.py demo/results/iam/demo/cfc/seed-0 new/line.png"
         " --out new/lines.csv": Executed("1 rows of 1 examples", demo=True),
         "python workflow/scripts/export_onnx.py demo/results/physionet/demo/cfc-128/seed-0"
-        " --out new/sepsis.onnx": Executed("largest difference", demo=True, leaves=("new/sepsis.onnx",)),
+        " --out new/sepsis.onnx": Executed(
+            "largest difference", demo=True, leaves=("new/sepsis.onnx",)
+        ),
     },
-}  # fmt: skip
+}
 
 
 # What pages say and what is checked, without running anything.
