@@ -1,7 +1,6 @@
 """docs/extending.md, done as it says, in a copy of the project."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,36 +14,11 @@ from snakemake.utils import update_config
 from liquidbench import configuration
 from liquidbench.datasets.cache import CacheAttributes, CacheWriter, Sequences, offsets_of
 from liquidbench.errors import InputError
-from workflow_helpers import PROJECT, copy_project
+from page_helpers import blocks, extended_project, section
+from workflow_helpers import PROJECT
 
-PAGE = (PROJECT / "docs/extending.md").read_text(encoding="utf-8")
+PAGE = "docs/extending.md"
 SCHEMA = PROJECT / "workflow/schemas/config.schema.yaml"
-LIBRARY = "workflow/scripts/liquidbench"
-
-
-def section(title: str) -> str:
-    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)[1]
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-
-
-def register(path: Path, registry: str, lines: str) -> None:
-    """Do what a block of an import and an entry says: each line to its place, and nothing else."""
-    text = path.read_text(encoding="utf-8")
-    for line in filter(str.strip, lines.splitlines()):
-        if line.startswith("from "):
-            text = re.sub(
-                r"^from liquidbench", f"{line}\n\\g<0>", text, count=1, flags=re.MULTILINE
-            )
-        else:
-            assert re.fullmatch(r'    "\w+": \w+(\(\))?,', line), line
-            text, done = re.subn(
-                rf"^{registry}\b.*{{\n", f"\\g<0>{line}\n", text, flags=re.MULTILINE
-            )
-            assert done == 1
-    path.write_text(text, encoding="utf-8")
 
 
 def python(project: Path, *arguments: str) -> str:
@@ -120,16 +94,7 @@ assert kept_steps("late_start", both, 0.0, 0, 7).all()
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory) -> Path:
     """A copy with the page's core and its corruption in it."""
-    project = copy_project(tmp_path_factory.mktemp("project"))
-    code, lines = blocks(section("A core, worked through"), "python")
-    (project / LIBRARY / "models/leaky.py").write_text(code, encoding="utf-8")
-    register(project / LIBRARY / "models/cores.py", "CORES", lines)
-    code, lines = blocks(section("A corruption, worked through"), "python")
-    corruptions = project / LIBRARY / "evaluation/corruptions.py"
-    text = corruptions.read_text(encoding="utf-8")
-    corruptions.write_text(text.replace("\nCORRUPTIONS:", f"\n{code}\n\nCORRUPTIONS:", 1))
-    register(corruptions, "CORRUPTIONS", lines)
-    return project
+    return extended_project(tmp_path_factory.mktemp("project"))
 
 
 def drawings(categories: int) -> Sequences:
@@ -170,12 +135,12 @@ def write_cache(path: Path, prepared: dict) -> None:
 
 def test_every_example_of_configuration_that_needs_no_new_class_is_valid():
     for title in ("A seed", "A model of a core that exists", "A protocol"):
-        (example,) = blocks(section(title), "yaml")
+        (example,) = blocks(section(PAGE, title), "yaml")
         configuration.check(study(example), SCHEMA)
 
 
 def test_a_core_is_one_class_and_one_line(extended):
-    (example,) = blocks(section("A core, worked through"), "yaml")
+    (example,) = blocks(section(PAGE, "A core, worked through"), "yaml")
     python(extended, "-c", STEPS_AND_TIME)
     config = study(example)
     assert python(extended, "-c", CHECK, json.dumps(config)) == ""
@@ -204,7 +169,7 @@ def test_a_wrong_option_of_the_new_core_is_refused_by_name(extended, options, to
 def trained(extended, tmp_path_factory) -> Path:
     """A folder with a cache, and a run of the new core that was trained on it for an epoch."""
     folder = tmp_path_factory.mktemp("trained")
-    (example,) = blocks(section("A core, worked through"), "yaml")
+    (example,) = blocks(section(PAGE, "A core, worked through"), "yaml")
     # The settings as the rule hands them over.
     run = configuration.Run("quickdraw", "released", "leaky", 0)
     settings = configuration.run_settings(study(example), run)
@@ -225,7 +190,7 @@ def test_the_new_core_trains(trained):
 
 
 def test_a_corruption_is_one_class_and_one_line(extended):
-    (example,) = blocks(section("A corruption, worked through"), "yaml")
+    (example,) = blocks(section(PAGE, "A corruption, worked through"), "yaml")
     python(extended, "-c", LATE_STARTS)
     config = study(example)
     assert python(extended, "-c", CHECK, json.dumps(config)) == ""

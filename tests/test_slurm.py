@@ -4,11 +4,9 @@ import csv
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 import yaml
 
 from fake_study import run_item, write_run
-from workflow_helpers import PROJECT, copy_project, job_counts, snakemake
+from workflow_helpers import PROJECT, copy_project, snakemake
 
 PROFILE = yaml.safe_load((PROJECT / "profiles/slurm/config.yaml").read_text(encoding="utf-8"))
 PARTITIONS = yaml.safe_load(
@@ -187,24 +185,6 @@ def test_downloading_and_redrawing_are_the_submitting_machine_s(project, submitt
     write_run(project / "results", run_item("quickdraw", "released", "lstm", 0), synthetic=True)
     assert submitted("tables", "claims", status=0) == []
     assert (project / "reports/claims.md").is_file()
-
-
-def test_the_commands_of_the_page_on_clusters_plan_their_jobs(project):
-    page = (PROJECT / "docs/cluster.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^ *```(bash|yaml)\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)
-    study = [textwrap.dedent(text) for language, text in blocks if language == "yaml"][-1]
-    (project / "config/my-study.yaml").write_text(study, encoding="utf-8")
-    text = "".join(text for language, text in blocks if language == "bash").replace("\\\n", " ")
-    commands = {tuple(shlex.split(line)) for line in text.splitlines() if "snakemake" in line}
-    assert len(commands) >= 4
-    for _, *words in commands:
-        result = snakemake(project, "-n", *words)
-        assert result.returncode == 0, result.stdout
-        # Drawing and packing: what there is, nothing to train.
-        drawn = len({"tables", "figures", "claims", "report"} & set(words))
-        kinds = {"tables": 1 + drawn, "export": 3, "config/demo.yaml": 38}
-        expected = next((jobs for word, jobs in kinds.items() if word in words), 124)
-        assert sum(job_counts(result.stdout).values()) == expected
 
 
 def test_the_profile_shares_the_default_ones_ideas_and_its_partitions_hold_all_retries():
