@@ -63,7 +63,6 @@ class Executed:
         instead: texts of the command to what stands for them here.
         ends: whether it ends by itself; else it is stopped once it has said that.
         outside: in the folder that holds the copy.
-        once: a pattern of the Makefile without which it is not tried yet.
     """
 
     says: str = ""
@@ -72,7 +71,6 @@ class Executed:
     instead: tuple[tuple[str, str], ...] = ()
     ends: bool = True
     outside: bool = False
-    once: str = ""
 
 
 STUDY = Planned(124, train=65)
@@ -139,7 +137,7 @@ CHECKS: dict[str, dict[str, Planned | Executed]] = {
         "snakemake --cores all results/physionet/paper/cfc-128/seed-7/metrics.json": Planned(
             3, train=1
         ),
-        "make dag": Executed(r"open dag\.(svg|md)", once="dag.svg"),
+        "make dag": Executed(r"open dag\.(svg|md)"),
         MIRROR: Planned(36, train=13),
         "snakemake --cores all --config device=cpu": STUDY,
         "snakemake --cores all --config device=cuda": STUDY,
@@ -157,28 +155,24 @@ CHECKS: dict[str, dict[str, Planned | Executed]] = {
             "(?s)raw .*caches .*checkpoints .*reports ",
             instead=(("sizes", "sizes RAW=demo/raw"),),
             demo=True,
-            once="\nsizes:",
         ),
         "make sizes RESULTS=demo/results RAW=demo/raw REPORTS=demo/reports": Executed(
-            "(?s)raw .*caches .*runs ", demo=True, once="\nsizes:"
+            "(?s)raw .*caches .*runs ", demo=True
         ),
         "make clean STAGE=caches": Executed(
             r"caches: 4 files",
             instead=(("caches", "caches RESULTS=demo/results"),),
             demo=True,
-            once="\nclean:",
         ),
         "make clean STAGE=caches DATASET=physionet": Executed(
             r"caches: 1 files",
             instead=(("caches", "caches RESULTS=demo/results"),),
             demo=True,
-            once="\nclean:",
         ),
         "make clean STAGE=checkpoints YES=1": Executed(
             r"checkpoints: ",
             instead=(("STAGE", "RESULTS=demo/results STAGE"),),
             demo=True,
-            once="\nclean:",
         ),
         "make clean-demo": MADE,
         "snakemake --report demo/reports/snakemake.html --configfile config/demo.yaml": Executed(
@@ -528,12 +522,6 @@ def try_executed(bench: Bench, command: str, check: Executed) -> None:
     assert not missing, said
 
 
-def told_later(check: Planned | Executed) -> bool:
-    """Whether the Makefile has no such target yet."""
-    once = getattr(check, "once", "")
-    return bool(once) and once not in (PROJECT / "Makefile").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("page", [page for page in PAGES if page in CHECKS])
 def test_the_commands_of_a_page_do_what_it_says(bench, request, page):
     left = []
@@ -544,8 +532,6 @@ def test_the_commands_of_a_page_do_what_it_says(bench, request, page):
             continue
         for number, command in enumerate(block.commands):
             check = CHECKS[page][command]
-            if told_later(check):
-                continue
             if check.demo and not (bench.project / "demo").exists():
                 left.append(command)
                 continue

@@ -59,7 +59,9 @@ def _clean(folders: Folders, stage: str, dataset: str, *, delete: bool) -> None:
         remove(paths)
         print(f"{stage}: deleted {len(paths)} files or folders, {total}")
     else:
-        print(f"{stage}: {len(paths)} files or folders, {total}. Nothing is deleted without --yes")
+        print(
+            f"{stage}: {len(paths)} files or folders, {total}. Nothing is deleted without --yes (make: YES=1)"
+        )
 
 
 if __name__ == "__main__":
