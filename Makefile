@@ -47,13 +47,13 @@ bench: setup ## Measure speed, as ratios, into benchmark-results/ (QUICK=1: roug
 lint: setup ## Check formatting and style of code and workflow
 	ruff format --check .
 	ruff check .
-	snakefmt --check Snakefile rules
+	snakefmt --check Snakefile workflow/Snakefile rules
 	python -m snakemake --lint
 
 format: setup ## Put code and workflow into form
 	ruff format .
 	ruff check --fix .
-	snakefmt Snakefile rules
+	snakefmt Snakefile workflow/Snakefile rules
 
 environments: setup ## Build each stage's environment alone and run the stage in it
 	@python workflow/scripts/check_environments.py

@@ -6,8 +6,14 @@
 #   snakemake export --cores 1                        pack them, for another machine
 
 
-configfile: f"{workflow.basedir}/config/config.yaml"
-configfile: f"{workflow.basedir}/config/protocols.yaml"
+from pathlib import Path
+
+# Not `workflow.basedir`: that is the folder of the file which includes this one, if one does.
+PROJECT = Path(str(workflow.current_basedir)).resolve()
+
+
+configfile: f"{PROJECT}/config/config.yaml"
+configfile: f"{PROJECT}/config/protocols.yaml"
 
 
 include: "rules/common.smk"

@@ -11,7 +11,7 @@ from pathlib import Path
 from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = Path(workflow.basedir, "workflow", "scripts")
+SCRIPTS = Path(PROJECT, "workflow", "scripts")
 sys.path.insert(0, str(SCRIPTS))
 
 from liquidbench import configuration
@@ -23,7 +23,7 @@ from liquidbench.files import sha256_of_code, sha256_of_file
 from liquidbench.stages import parts_of
 
 try:
-    configuration.check(config, Path(workflow.basedir, "workflow/schemas/config.schema.yaml"))
+    configuration.check(config, Path(PROJECT, "workflow/schemas/config.schema.yaml"))
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -91,7 +91,7 @@ wildcard_constraints:
 
 def project_file(path):
     """A file of the project, relative to the working directory: a study that moves is still up to date."""
-    return os.path.relpath(Path(workflow.basedir, path))
+    return os.path.relpath(Path(PROJECT, path))
 
 
 def script(name):

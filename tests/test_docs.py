@@ -271,7 +271,8 @@ def test_the_workflow_catalogue_is_told_what_holds():
     for path in (PROJECT / "rules").glob("*.smk"):
         text = path.read_text(encoding="utf-8")
         assert text.count("    shell:\n") == text.count("    conda:\n"), path
-    assert (PROJECT / "config/README.md").is_file()
+    # Where it looks, in a project that has a folder `workflow`.
+    assert (PROJECT / "config/README.md").is_file() and (PROJECT / "workflow/Snakefile").is_file()
 
 
 def test_make_targets_that_are_named_exist():

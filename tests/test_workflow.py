@@ -249,6 +249,15 @@ def test_jobs_take_their_share_of_a_card_and_ask_a_cluster_for_all_of_it(
         assert (int(told["gpu"]), int(told["gpu_percent"])) == (card, percent)
 
 
+def test_the_workflow_is_the_same_where_the_catalogue_looks_for_it(project, tmp_path):
+    """`workflow/Snakefile`, from another folder."""
+    (tmp_path / "elsewhere").mkdir()
+    plan = snakemake(tmp_path / "elsewhere", "-n", "--snakefile", f"{project}/workflow/Snakefile")
+    assert plan.returncode == 0, plan.stdout
+    expected = {"study" if rule == "all" else rule: jobs for rule, jobs in STUDY.items()}
+    assert job_counts(plan.stdout) == expected
+
+
 @pytest.mark.parametrize("results", ["./results", "results/", "some//results"])
 def test_a_results_folder_may_be_written_in_other_ways(project, results):
     overlay = configure(project, yaml.safe_dump({"paths": {"results": results}}))
