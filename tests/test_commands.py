@@ -19,9 +19,9 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from documentation_helpers import PAGES, blocks_of, extended_project
 from liquidbench import configuration
 from liquidbench.errors import InputError
-from page_helpers import PAGES, blocks_of, extended_project
 from workflow_helpers import PARTS, PROJECT, copy_project, job_counts
 
 DEMO = PROJECT / "demo"

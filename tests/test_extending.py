@@ -11,10 +11,10 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from documentation_helpers import blocks, extended_project, section
 from liquidbench import configuration
 from liquidbench.datasets.cache import CacheAttributes, CacheWriter, Sequences, offsets_of
 from liquidbench.errors import InputError
-from page_helpers import blocks, extended_project, section
 from workflow_helpers import PROJECT
 
 PAGE = "docs/extending.md"

@@ -273,7 +273,10 @@ def test_a_misspelt_key_is_one_clear_line(project):
     assert job_counts(result.stdout) == {}
     told = [line for line in result.stdout.splitlines() if "modles" in line]
     assert len(told) == 1
-    assert "datasets.nmnist: unknown key modles. Did you mean models? Allowed here: source, protocol, models" in told[0]
+    assert (
+        "datasets.nmnist: unknown key modles. Did you mean models? Allowed here: source, protocol, models"
+        in told[0]
+    )
 
 
 # What is loaded: a plan must come at once, and a stage must run in its own environment.
