@@ -19,6 +19,7 @@ from liquidbench.reporting.table_files import build_tables
 
 PROJECT = Path(__file__).parents[1]
 PAPER = PROJECT / "resources/paper"
+SCRIPT = PROJECT / "workflow/scripts/report.py"
 CLAIMS = PAPER / "claims.yaml"
 ALL_CLAIMS = read_claims(CLAIMS, PAPER)
 # Elements without an end.
@@ -140,14 +141,19 @@ def write_figures(folder: Path, names: list[str], left_out: tuple = ()) -> None:
     (folder / "index.json").write_text(json.dumps({"figures": entries, "left_out": told}))
 
 
-def command(folder: Path, layout: dict = LAYOUT) -> subprocess.CompletedProcess:
-    """Run the command on the results, summaries and figures in `folder`."""
-    script = PROJECT / "workflow/scripts/report.py"
-    arguments = ["--summary", folder / "results/summary", "--results", folder / "results"]
-    arguments += ["--figures", folder / "figures", "--claims", CLAIMS, "--paper", PAPER]
-    arguments += ["--layout", json.dumps(layout), "--out", folder / "reports/index.html"]
+def arguments(folder: Path, layout: dict = LAYOUT) -> list:
+    """The command's, for the results, summaries and figures in `folder`."""
+    return [
+        *("--summary", folder / "results/summary", "--results", folder / "results"),
+        *("--figures", folder / "figures", "--claims", CLAIMS, "--paper", PAPER),
+        *("--layout", json.dumps(layout), "--out", folder / "reports/index.html"),
+    ]
+
+
+def command(folder: Path) -> subprocess.CompletedProcess:
+    """Run the command."""
     return subprocess.run(
-        [sys.executable, script, *arguments],
+        [sys.executable, SCRIPT, *arguments(folder)],
         # Another order of sets than that of the tests' own process.
         env={**os.environ, "PYTHONHASHSEED": "7"},
         capture_output=True,

@@ -4,18 +4,22 @@ import base64
 import hashlib
 import json
 import re
+import runpy
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from fake_study import LAYOUT, run_folder, run_item, write_baseline, write_examples, write_run
-from liquidbench.errors import InputError
+from liquidbench.errors import InputError, run_command
 from liquidbench.page.figures import Figures, PageFigure, read_figures
 from liquidbench.page.overview import cautions, lines, machine, summary_line
 from liquidbench.page.page import render, write_page
 from liquidbench.page.runs import address, run_rows
 from page_helpers import (
+    SCRIPT,
+    arguments,
     command,
     content_of,
     page_of,
@@ -81,19 +85,29 @@ def test_the_command_writes_a_whole_page_and_the_same_again(tmp_path):
     assert result.stdout == f"open {out}\n"
     assert out.read_bytes() == before
     assert [one.name for one in out.parent.iterdir()] == ["index.html"]
-    # What is broken ends it with a line, and leaves the page that was there.
-    (tmp_path / "figures/figure_1.svg").unlink()
-    result = command(tmp_path)
-    assert result.returncode == 1
-    assert re.fullmatch(r"error: \S+figure_1\.svg: .+\. Draw the figures again\n", result.stderr)
-    assert out.read_bytes() == before
-    assert [one.name for one in out.parent.iterdir()] == ["index.html"]
     page = parsed(before.decode())
     assert page.one("title").text == page.one("h1").text == "A hand-made study"
     identifiers = [one.attributes["id"] for one in page.all() if "id" in one.attributes]
     assert len(identifiers) == len(set(identifiers)) > 80
     targets = {one.attributes["href"] for one in page.all("a")}
     assert {one[1:] for one in targets if one.startswith("#")} <= set(identifiers)
+
+
+def test_what_is_broken_is_a_line_and_leaves_the_page_that_was_there(tmp_path, monkeypatch):
+    study_of(tmp_path / "results", [])
+    write_figures(tmp_path / "figures", ["figure_1"])
+    (tmp_path / "figures/figure_1.svg").unlink()
+    out = tmp_path / "reports/index.html"
+    out.parent.mkdir()
+    out.write_text("of an earlier study")
+    monkeypatch.setattr(sys, "argv", [str(one) for one in ["report.py", *arguments(tmp_path)]])
+    with pytest.raises(SystemExit) as stopped:
+        run_command(runpy.run_path(str(SCRIPT))["main"])
+    assert re.fullmatch(
+        r"error: \S+figure_1\.svg: cannot be read .+\. Draw the figures again", str(stopped.value)
+    )
+    assert out.read_text() == "of an earlier study"
+    assert [one.name for one in out.parent.iterdir()] == ["index.html"]
 
 
 def test_a_page_that_cannot_be_rendered_leaves_nothing(tmp_path):
@@ -122,9 +136,11 @@ def test_the_papers_data_and_protocols_with_several_seeds_need_no_caution(tmp_pa
 
 def test_each_caution_names_the_data_sets_that_it_is_about(tmp_path):
     real = write_whole(tmp_path, "nmnist")
-    synthetic = [run_item("iam", "released", "cfc", seed) for seed in (0, 1, 2)]
+    synthetic = [run_item("iam", "released", "cfc", seed) for seed in (0, 1, 2, 3)]
     for item in synthetic[:2]:
-        write_run(tmp_path, item, synthetic=True)
+        folder = write_run(tmp_path, item, synthetic=True)
+        # Synthetic data need not be told to be few, too.
+        change_settings(folder, dataset={"limit_train": 100})
     partial = write_whole(tmp_path, "quickdraw")
     for item in partial:
         limited = PREPARED["quickdraw"] | {"limit_train": 100}
@@ -134,7 +150,7 @@ def test_each_caution_names_the_data_sets_that_it_is_about(tmp_path):
         "Synthetic data: IAM",
         "Not all of the paper's data: QuickDraw",
         "One seed: PhysioNet",
-        "1 of 8 configured runs have not finished",
+        "2 of 9 configured runs have not finished",
     ]
     page = page_of(tmp_path, [*real, *synthetic, *partial, *single])
     banners = page.one("header").all("p", class_="caution")
@@ -150,9 +166,12 @@ def test_each_caution_names_the_data_sets_that_it_is_about(tmp_path):
     assert [row[5].words for row in table.rows()] == [
         "2 seeds",
         "2 seeds",
-        "2 of 3 seeds",
+        "2 of 4 seeds",
         "1 seed",
     ]
+    runs = page.one("section", id="runs").one("table").rows()
+    shown = [row[2].words for row in runs]
+    assert shown[:6] == [*["download"] * 2, *["SYNTHETIC"] * 2, *["–"] * 2]
 
 
 def test_a_mirror_and_other_classes_are_told(tmp_path):
@@ -188,10 +207,12 @@ def test_protocols_that_are_not_the_papers_are_told_where_they_stand_for_it(tmp_
     stress = write_whole(tmp_path, "nmnist", protocol="gaps-stress")
     own = LAYOUT | {"stress_protocol": "gaps-stress"}
     assert told(tmp_path, stress, own) == ["Not the paper's models or training: N-MNIST"]
-    # What has not run is not told to be anything.
-    assert told(tmp_path, [run_item("iam", "mine", "cfc")], own) == [
-        "1 of 1 configured runs have not finished"
-    ]
+
+
+def test_what_has_not_run_is_told_to_be_nothing_else(tmp_path):
+    own = LAYOUT | {"main_protocols": {"quickdraw": "mine"}}
+    item = run_item("quickdraw", "mine", "cfc")
+    assert told(tmp_path, [item], own) == ["1 of 1 configured runs have not finished"]
 
 
 def test_the_line_of_what_was_run_counts(tmp_path):
@@ -230,6 +251,9 @@ def test_the_machine_is_the_one_that_computed(tmp_path):
     assert facts["Trained"] == "2026-01-01 00:00 to 00:00 UTC"
     rows = run_rows(study, tmp_path, tmp_path)
     assert [row.machine for row in rows] == ["A card", "A processor", "A card"]
+    # Recorded as null: there is none.
+    other = write_whole(tmp_path, "iam", seeds=1)
+    assert "GPU" not in dict(machine(study_of(tmp_path, other)))
 
 
 # Hostile texts

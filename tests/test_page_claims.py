@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from claim_helpers import judged as judged_claim
 from claim_helpers import two_models
 from liquidbench.errors import InputError
+from liquidbench.page.claims import main_claims
 from liquidbench.page.figures import read_figures
 from liquidbench.page.page import render
 from liquidbench.reporting.claim_page import as_csv
 from page_helpers import ALL_CLAIMS, content_of, page_of, parsed, write_figures
+from test_gap_summary import MODELS, difference, study_with
 
 
 def judged(summaries):
@@ -79,11 +82,40 @@ def test_the_main_claims_name_data_sets_and_the_verdict_of_our_figures_alone():
     assert re.fullmatch(
         r"inconsistent in the paper itself by our figures alone: contradicted.*", row[3].words
     )
-    # A link opens each; its words are those of the claims page.
     assert len(main.rows()) == sum(one.main and not one.extension for one in ALL_CLAIMS.claims)
+    for row, claim in zip(main.rows(), (one for one in ALL_CLAIMS.claims if one.main)):
+        assert row[0].one("a").attributes["href"] == f"#claim-{claim.id}"
+        printed = [one.text for one in row[1].all("span", class_="value")]
+        assert "; ".join(printed).replace(": ", " ") == claim.printed
     # No figure of ours decides here, so none has a verdict.
     (row,) = [row for row in main.rows() if "continuous variable" in row[0].text]
     assert [cell.words for cell in row[2:]] == ["Ours –", "inconsistent in the paper itself"]
+
+
+def test_what_two_rules_measure_stands_once(tmp_path):
+    rules = [{"kind": "greater", "quantity": "test/accuracy", "of": ["lnn", "lstm"]}] * 2
+    study = two_models([0.910, 0.921, 0.932], [0.90, 0.91, 0.92]).study()
+    one = judged_claim(tmp_path, study, *rules, main=True)
+    (main,) = main_claims([one])
+    assert len(one.outcomes) == 2 and len(main.ours) == 1
+    assert main_claims([judged_claim(tmp_path, study, *rules)]) == []
+
+
+def test_the_gaps_stand_under_their_heading_with_links_into_the_page():
+    rows = [
+        difference("lstm", "cfc", "area", -0.05, -0.07, -0.03, examples=100, comparisons=1),
+        difference("lstm", "cfc", "loss", 0.05, 0.02, 0.08, examples=100, comparisons=1),
+    ]
+    study = study_with(*MODELS, rows=rows)
+    study.frames["runs"]["directory"] = "nowhere"
+    page = parsed(render(content_of(study, Path("nowhere"))))
+    section = page.one("section", id="gaps")
+    assert section.one("h2").text == "With gaps: liquid less LSTM"
+    assert section.words.startswith("With gaps: liquid less LSTM Pairs that had the same training")
+    (row,) = section.one("table").rows()
+    assert row[8].words == "+5.00 [3.00, 7.00] liquid"
+    assert section.one("a").attributes["href"] == "#table-stress-differences"
+    assert page.one("h3", id="table-stress-differences")
 
 
 def test_a_verdict_from_synthetic_data_is_shouted_at_the_claim():

@@ -71,7 +71,7 @@ def write_lines(results, **arrays):
             f"test_text_{index}": text,
             f"test_id_{index}": name,
         }
-    np.savez(results / "iam/examples.npz", **MARK, **arrays)
+    np.savez(results / "iam/examples.npz", **(MARK | arrays))
 
 
 def read_lines(results, readings, models=("lstm", "cfc")):
@@ -142,8 +142,19 @@ def test_readings_are_shown_with_their_marks_and_as_text_alone(tmp_path):
     assert nothing.one("span", class_="note").text == "25 errors in 25 characters"
     beam = long.one("dl").all("dd")[2]
     assert beam.one("mark", class_="added").text == "c"
+    section = page.one("section", id="examples").words
+    assert "are not here" not in section and "SYNTHETIC" not in section
     # Two scripts of the page's own, whatever is read.
     assert len(page.all("script")) == 2
+
+
+def test_lines_that_are_synthetic_say_so(tmp_path):
+    results = tmp_path / "results"
+    write_lines(results, synthetic=np.bool_(True))
+    study = read_lines(results, READINGS, ["cfc"])
+    page = parsed(render(content_of(study, results)))
+    lines = page.one("section", id="examples").all("figure", class_="line")
+    assert [one.one("strong", class_="synthetic").text for one in lines] == ["SYNTHETIC."] * 3
 
 
 def test_a_line_that_a_model_did_not_read_has_no_reading_of_it(tmp_path):

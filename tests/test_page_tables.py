@@ -1,6 +1,7 @@
 """The page's tables: nothing of the report's tables is lost, and columns sort as a reader expects."""
 
 import csv
+import math
 import random
 import re
 from functools import cmp_to_key
@@ -144,6 +145,16 @@ def test_printed_values_stand_beside_measured_ones_and_their_difference_below(wh
     assert cell.one("span", class_="compared").words == "difference -0.0271"
 
 
+def test_notes_stand_below_their_table(whole):
+    page, tables, _ = whole
+    for table in tables:
+        (notes,) = [one for one in section(page, table) if one.attributes.get("class") == "notes"]
+        assert notes.one("summary").text == f"Notes ({len(table.notes)})"
+        texts = [one.words for one in notes.all("li")]
+        plain = [" ".join(re.sub(r"[`*]", "", note).split()) for note in table.notes]
+        assert texts == plain != []
+
+
 def test_what_all_rows_share_stands_above_and_is_no_column():
     names = ("Data set", "Paper's row", "Model")
     rows = [Row(("IAM", "", model), {"x": Comparison("1")}) for model in ("cfc", "lstm")]
@@ -182,7 +193,7 @@ COLUMNS = {
     "p": ["< 0.0001", "0.0001", "0.0213", "0.533 (0.600)"],
     "p of seeds": ["< 0.0001 (< 0.0001); 0.5 (0.5)", "0.004 (0.4)", "0.1 (0.1)"],
     "scientific": ["1e-05", "0.0001", "3e-4", "0.003", "1e+3"],
-    "intervals": ["[-1.0, 2.0]", "[0.5, 0.6]", "[10.0, 11.0]"],
+    "intervals": ["[-2.5, 3.0]", "[-1.0, 2.0]", "[0.5, 0.6]", "[10.0, 11.0]"],
     "with interval": ["0.9 ± 0.1 [0.8, 1.0]", "1.5 ± 0.7 [-4.9, 7.9]", "12.0 ± 3.0 [9, 15]"],
     "examples": ["600 / 200", "1,973 / 349", "60,000 / 10,000"],
     "seeds": ["1 of 3 seeds", "2 seeds", "10 seeds"],
@@ -190,6 +201,7 @@ COLUMNS = {
     "models": ["cfc", "cfc-64", "cfc-128", "cfc-1024", "lstm-128"],
     "runs": ["nmnist/a/cfc/seed-2", "nmnist/a/cfc/seed-10", "nmnist/b/cfc/seed-1"],
     "names": ["accuracy", "AUROC", "CER, mean over lines", "WER"],
+    "rates": ["rate 0.05", "rate 0.1", "rate 0.25", "rate 10.5"],
     "mixed": ["2 (lstm)", "10", "some text"],
 }
 
@@ -236,12 +248,13 @@ def test_figures_sort_by_what_they_round_and_words_of_absence_come_last():
         "d": compare_numbers(None, None, 2),
         "e": Comparison("one seed"),
         "f": compare_numbers([-3_000_000.0], None, 0),
+        "g": compare_numbers([math.inf], None, 0),
     }
     rows = [Row((name,), {"x": cell}) for name, cell in cells.items()]
     table = page_table(Table("costs", "T", ("Model",), {"x": "X"}, rows=rows))
     pairs = [(row[1].sort, row[0].text) for row in table.rows]
     assert as_the_script_sorts(pairs)[:3] == ["f", "b", "a"]
-    assert [name for key, name in pairs if key == ""] == ["c", "d", "e"]
+    assert [name for key, name in pairs if key == ""] == ["c", "d", "e", "g"]
     assert all(row[1].numeric for row in table.rows)
 
 
@@ -262,6 +275,9 @@ def test_columns_of_the_other_tables_have_keys(whole):
     assert {(one.text, one.attributes["data-sort"]) for one in seconds} == {("12.5", "12.5")}
     places = [row[0].attributes["data-sort"] for row in runs.rows()]
     assert places[0] == "nmnist/released/cfc/seed-000000000000"
+    # What there is not comes last, in all of them.
+    tables = page.all("table", class_="sortable")
+    assert len(tables) > 12 and all("n-last" in one.attributes["class"] for one in tables)
     assert "no-sort" in runs.all("th")[-1].attributes["class"]
 
 

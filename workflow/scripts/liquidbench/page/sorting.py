@@ -24,12 +24,14 @@ def sort_keys(texts: Sequence[str], numbers: Sequence[float | None] | None = Non
         texts: what the cells show.
         numbers: unrounded, of the cells that have one; without it they are read from the texts.
     """
-    known = list(numbers) if numbers is not None else [None] * len(texts)
+    known = numbers if numbers is not None else [None] * len(texts)
     found = [
-        own if own is not None and math.isfinite(own) else _number(text)
-        for own, text in zip(known, texts, strict=True)
+        own if own is not None else _number(text) for own, text in zip(known, texts, strict=True)
     ]
-    there = [text not in ABSENT for text in texts]
+    there = [
+        text not in ABSENT and (number is None or math.isfinite(number))
+        for text, number in zip(texts, found)
+    ]
     if all(number is not None for number, here in zip(found, there) if here):
         return [repr(number) if here else "" for number, here in zip(found, there)]
     keys = [_WHOLE.sub(lambda digits: digits[0].zfill(_WIDTH), text) for text in texts]
