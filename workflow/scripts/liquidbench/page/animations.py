@@ -54,8 +54,10 @@ def _recording(path: Path) -> Animation:
     inside = (example["x"] < SENSOR) & (example["y"] < SENSOR)
     x, y = (example[name][inside].astype(int) for name in ("x", "y"))
     on, time = example["polarity"][inside].astype(bool), example["time"][inside].astype(float)
-    length = max(float(np.ptp(time)), 1.0) if len(time) else 1.0
-    frame = np.minimum((time - time.min()) / length * FRAMES, FRAMES - 1).astype(int)
+    # A recording may be empty, or of one moment.
+    first, last = (time.min(), time.max()) if len(time) else (0.0, 0.0)
+    length = last - first
+    frame = np.minimum((time - first) / max(length, 1.0) * FRAMES, FRAMES - 1).astype(int)
     step = PLAY_SECONDS / FRAMES
     pieces = []
     for number in range(FRAMES):

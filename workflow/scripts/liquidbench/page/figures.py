@@ -8,6 +8,50 @@ from liquidbench.errors import InputError
 from liquidbench.files import read_json
 from liquidbench.reporting.gallery import LISTING
 
+REMEDY = "Draw the figures again"
+# Title, what to see, and names of figures, or how they begin (with a "_" at the end), in the page's order.
+GROUPS = (
+    (
+        "Losses and gaps",
+        "the more that is lost, the further right. Compare how far a line falls and where it ends: one that starts "
+        "higher may fall faster. Bands that overlap tell no two models apart.",
+        ("stress_",),
+    ),
+    (
+        "Alarms for sepsis",
+        "at one recall, the line further up has fewer false alarms for the patients that it finds. Hollow marks are "
+        "the paper's operating points.",
+        ("alarms_",),
+    ),
+    (
+        "Cost against quality",
+        "which model is as good for less, in parameters, operations, time, memory and energy.",
+        ("costs_",),
+    ),
+    (
+        "Learning curves",
+        "whether the test curve has levelled off, how far apart the seeds are, and whether the training curve runs "
+        "away from the test curve: then the model learns the training examples by heart.",
+        ("training_curves_",),
+    ),
+    (
+        "Confusions and line lengths",
+        "a dark diagonal is right; a dark cell beside it is a class taken for another. Of lines, whether errors grow "
+        "with the length.",
+        ("confusion_", "line_length_"),
+    ),
+    (
+        "Data",
+        "what the models are given.",
+        ("figure_1", "figure_2", "figure_3", "figure_4"),
+    ),
+    (
+        "Models",
+        "what differs between two models of a data set: the core in the middle, and its size.",
+        ("figure_5", "figure_6", "figure_7", "figure_8"),
+    ),
+)
+
 
 @dataclass(frozen=True)
 class PageFigure:
@@ -26,11 +70,22 @@ class Figures:
     drawn: tuple[PageFigure, ...]
     left_out: tuple[tuple[str, str], ...]
 
-    def named(self, *starts: str) -> list[PageFigure]:
-        """The figures whose names begin with one of `starts`, in that order."""
-        return [
-            figure for start in starts for figure in self.drawn if figure.name.startswith(start)
-        ]
+    def grouped(self) -> list[tuple[str, str, list[PageFigure]]]:
+        """Title, what to see, and figures of each group that has any; every figure is in one."""
+        found = []
+        rest = list(self.drawn)
+        for title, to_see, names in (*GROUPS, ("Others", "", ("",))):
+            here = [figure for name in names for figure in rest if _is_named(figure, name)]
+            rest = [figure for figure in rest if figure not in here]
+            if here:
+                found.append((title, to_see, here))
+        return found
+
+
+def _is_named(figure: PageFigure, name: str) -> bool:
+    # An empty name is the beginning of all.
+    begins = not name or name.endswith("_")
+    return figure.name.startswith(name) if begins else figure.name == name
 
 
 def read_figures(folder: Path) -> Figures:
@@ -39,18 +94,33 @@ def read_figures(folder: Path) -> Figures:
     Raises:
         InputError: the listing or a figure is missing or broken.
     """
-    remedy = "Draw the figures again"
     listing = read_json(folder / LISTING)
     try:
-        entries = [(one["name"], one["title"], one["caption"]) for one in listing["figures"]]
-        left_out = tuple((one["name"], one["reason"]) for one in listing["left_out"])
+        entries = [_texts(one, "name", "title", "caption") for one in listing["figures"]]
+        left_out = tuple(_texts(one, "name", "reason") for one in listing["left_out"])
     except (KeyError, TypeError) as error:
-        raise InputError(folder / LISTING, f"no list of figures ({error!r})", remedy) from None
-    drawn = []
-    for name, title, caption in entries:
-        path = folder / f"{name}.svg"
-        if not path.is_file():
-            raise InputError(path, "no such file", remedy)
-        content = base64.b64encode(path.read_bytes()).decode("ascii")
-        drawn.append(PageFigure(name, title, caption, f"data:image/svg+xml;base64,{content}"))
+        raise InputError(folder / LISTING, f"no list of figures ({error!r})", REMEDY) from None
+    drawn = [
+        PageFigure(name, title, caption, _picture(folder / f"{name}.svg"))
+        for name, title, caption in entries
+    ]
     return Figures(tuple(drawn), left_out)
+
+
+def _texts(entry: dict[str, str], *names: str) -> tuple[str, ...]:
+    found = tuple(entry[name] for name in names)
+    if not all(isinstance(text, str) for text in found):
+        raise TypeError(f"{entry!r}")
+    return found
+
+
+def _picture(path: Path) -> str:
+    """A drawing as a data address."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", REMEDY) from None
+    # The end of a drawing: one that was cut off shows as a broken picture, or as half of one.
+    if not content.rstrip().endswith(b"</svg>"):
+        raise InputError(path, "no whole SVG drawing", REMEDY)
+    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode('ascii')}"

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
+from liquidbench.errors import InputError
 from liquidbench.reporting.example_figures import read_example
 from liquidbench.reporting.runs import REMAKE, read_table
-from liquidbench.reporting.study import Study
+from liquidbench.reporting.study import Group, Study
 
 # How a kind of edit is marked, and what it is called.
 MARKS = {"equal": "", "replace": "wrong", "insert": "added", "delete": "missing"}
@@ -49,7 +51,10 @@ class WrittenLine:
 
 
 def marked(written: str, read: str) -> tuple[Part, ...]:
-    """A reading cut into what is right, wrong, added and missing, by a shortest way from `written` to `read`."""
+    """A reading cut into what is right, wrong, added and missing, by a shortest way from `written` to `read`.
+
+    By characters as the error rates count them: a letter and an accent that joins it are two.
+    """
     parts = []
     for edit in Levenshtein.opcodes(written, read):
         source = written[edit.src_start : edit.src_end]
@@ -71,15 +76,9 @@ def written_lines(study: Study, results: Path) -> list[WrittenLine]:
         return []
     example = read_example(path, [])
     count = sum(name.startswith("test_image_") for name in example)
-    predictions = {
-        group.model: read_table(
-            results / f"iam/{main}/{group.model}/seed-{group.finished[0]}/predictions.csv",
-            ["id", "target", "prediction", "prediction_beam"],
-            [],
-            REMAKE,
-        ).set_index("id")
-        for group in groups
-    }
+    wanted = [f"test_{what}_{index}" for index in range(count) for what in ("image", "text", "id")]
+    example = read_example(path, wanted)
+    predictions = {group.model: _predictions(results, group) for group in groups}
     lines = []
     for index in range(count):
         name = str(example[f"test_id_{index}"].item())
@@ -100,6 +99,18 @@ def written_lines(study: Study, results: Path) -> list[WrittenLine]:
             )
         )
     return lines
+
+
+def _predictions(results: Path, group: Group) -> pd.DataFrame:
+    """The readings of a group's first finished seed, by line."""
+    folder = results / f"iam/{group.protocol}/{group.model}/seed-{group.finished[0]}"
+    path = folder / "predictions.csv"
+    columns = ["id", "target", "prediction", "prediction_beam"]
+    frame = read_table(path, columns, [], REMAKE).set_index("id")
+    if not frame.index.is_unique:
+        twice = frame.index[frame.index.duplicated()][0]
+        raise InputError(path, f"the line {twice} is there twice", REMAKE)
+    return frame
 
 
 def _reading(model: str, decoder: str, written: str, read: str) -> Reading:

@@ -1,8 +1,9 @@
 """What was run, on what, when and how: what must not be overlooked."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-import pandas as pd
+from datetime import UTC, datetime
 
 from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, title_of
 
@@ -59,7 +60,7 @@ def lines(study: Study) -> list[Line]:
                 synthetic=bool(first.synthetic),
                 partial=_partial(first),
                 protocol=protocol,
-                papers_protocol=first.protocol in PAPERS_PROTOCOLS and not first.overrides,
+                papers_protocol=_as_the_paper(first),
                 examples=examples,
                 models=", ".join(group.model for group in groups),
                 seeds="; ".join(dict.fromkeys(group.seeds for group in groups)),
@@ -75,6 +76,17 @@ def _partial(group: Group) -> str:
     if group.synthetic:
         return "synthetic"
     return "the paper's task, from a mirror" if group.whole else "not all of the paper's data"
+
+
+def _as_the_paper(group: Group) -> bool:
+    return group.protocol in PAPERS_PROTOCOLS and not group.overrides
+
+
+def _stands_for_the_papers(study: Study, group: Group) -> bool:
+    """Whether the group has run and is set beside the paper's figures; further protocols are additions to it."""
+    layout = study.layout
+    names = (layout.main_protocols.get(group.dataset), layout.stress_protocol)
+    return bool(group.finished) and group.protocol in names
 
 
 def cautions(study: Study) -> list[Caution]:
@@ -96,6 +108,15 @@ def cautions(study: Study) -> list[Caution]:
             Caution(
                 f"Not all of the paper's data: {partial}",
                 "Prepared with a limit, or with other classes than the paper's: a smaller or another task.",
+            )
+        )
+    own = [group for group in groups if _stands_for_the_papers(study, group)]
+    other = _titles(group for group in own if not _as_the_paper(group))
+    if other:
+        found.append(
+            Caution(
+                f"Not the paper's models or training: {other}",
+                "Run under a protocol of this project's own, or with changes to the paper's: not its experiments.",
             )
         )
     single = _titles(group for group in groups if len(group.finished) == 1)
@@ -121,7 +142,6 @@ def summary_line(study: Study) -> str:
     """What was run, in a line: data sets, models, runs, machine and time."""
     groups, runs = study.groups(), study.frames["runs"]
     finished = int((runs["state"] == "finished").sum())
-    facts = dict(machine(study))
     seeds = sorted({len(group.finished) for group in groups if group.finished})
     counts = [
         _counted(len({group.dataset for group in groups}), "data set"),
@@ -131,7 +151,10 @@ def summary_line(study: Study) -> str:
     if seeds:
         span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         counts.append(f"{span} " + ("seed" if seeds == [1] else "seeds") + " each")
-    counts += [facts[name] for name in ("GPU", "Processor", "Trained") if name in facts][-2:]
+    facts = list(run_facts(study).values())
+    counts += [
+        text for text in (_commonest_first(map(computed_on, facts)), _trained(facts)) if text
+    ]
     return " · ".join(counts)
 
 
@@ -139,22 +162,60 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-def _titles(groups) -> str:
+def _titles(groups: Iterable[Group]) -> str:
     return ", ".join(dict.fromkeys(title_of(group.dataset) for group in groups))
+
+
+def run_facts(study: Study) -> dict[tuple, dict[str, str]]:
+    """Of each finished run (data set, protocol, model, seed), what it recorded of machine and software."""
+    found: dict[tuple, dict[str, str]] = {}
+    for row in study.frames["environment"].itertuples(index=False):
+        if row.value not in ("", "null"):
+            key = (row.dataset, row.protocol, row.model, row.seed)
+            found.setdefault(key, {})[row.fact] = row.value
+    return found
+
+
+def computed_on(facts: dict[str, str]) -> str:
+    """The card or the processor that computed a run; a card that is there need not be the one."""
+    card = facts.get("hardware.gpu", "") if facts.get("device", "cpu") != "cpu" else ""
+    return card or facts.get("hardware.processor", "")
+
+
+def moment(text: str) -> str:
+    """A recorded time as the page shows it, to the minute in UTC; empty if it is none."""
+    when = _parsed(text)
+    return f"{when:%Y-%m-%d %H:%M}" if when else ""
+
+
+def _parsed(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def _trained(facts: Iterable[dict[str, str]]) -> str:
+    """From the first start to the last end; empty if no run says."""
+    recorded = [own.get(name, "") for own in facts for name in ("started", "finished")]
+    times = sorted(when for when in map(_parsed, recorded) if when)
+    if not times:
+        return ""
+    first, last = times[0], times[-1]
+    end = f"{last:%H:%M}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M}"
+    return f"{first:%Y-%m-%d %H:%M} to {end} UTC"
+
+
+def _commonest_first(values: Iterable[str]) -> str:
+    """Every value that occurs, but the empty one; as often as another, the earlier one first."""
+    return ", ".join(value for value, _ in Counter(filter(None, values)).most_common())
 
 
 def machine(study: Study) -> list[tuple[str, str]]:
     """What the finished runs recorded of machine and software; every value that occurs, the commonest first."""
-    facts = study.frames["environment"]
-    found = []
-    for title, fact in FACTS.items():
-        values = facts.loc[facts["fact"] == fact, "value"]
-        values = values[~values.isin(["", "null"])].value_counts()
-        if len(values):
-            found.append((title, ", ".join(map(str, values.index))))
-    when = facts[facts["fact"].isin(["started", "finished"])]["value"]
-    times = pd.to_datetime(when, utc=True, errors="coerce").dropna()
-    if len(times):
-        first, last = (f"{time:%Y-%m-%d %H:%M} UTC" for time in (times.min(), times.max()))
-        found.append(("Trained", f"{first} to {last}"))
-    return found
+    facts = list(run_facts(study).values())
+    found = [
+        (title, _commonest_first(own.get(fact, "") for own in facts))
+        for title, fact in FACTS.items()
+    ]
+    return [(title, text) for title, text in [*found, ("Trained", _trained(facts))] if text]

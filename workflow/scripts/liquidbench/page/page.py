@@ -1,6 +1,7 @@
 """`index.html`: one page that holds all it shows, and needs no network."""
 
-import os
+import base64
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,38 +13,21 @@ from markupsafe import Markup
 from liquidbench.files import write_text
 from liquidbench.page import markdown
 from liquidbench.page.animations import animations
+from liquidbench.page.claims import by_verdict, main_claims
 from liquidbench.page.figures import Figures
 from liquidbench.page.handwriting import written_lines
 from liquidbench.page.overview import cautions, lines, machine, summary_line
-from liquidbench.page.tables import page_table
-from liquidbench.reporting.claim_page import (
-    ON_PAPER,
-    ON_PAPER_MEANING,
-    SECTIONS,
-    qualifier,
-    verdict_label,
-)
-from liquidbench.reporting.claim_verdicts import NOT_TESTABLE
+from liquidbench.page.runs import run_rows
+from liquidbench.page.sorting import sort_keys
+from liquidbench.page.tables import anchor, page_table
+from liquidbench.reporting.claim_page import verdict_label
 from liquidbench.reporting.claims import Judged
+from liquidbench.reporting.differences import percent
 from liquidbench.reporting.gap_summary import gap_summary
-from liquidbench.reporting.study import Study, title_of
+from liquidbench.reporting.study import Study
 from liquidbench.reporting.table import Table
 
-# Of one run, what its row links to, if it is there.
-RUN_FILES = ("metrics.json", "history.csv", "predictions.csv", "stress.csv", "provenance.json")
 SORTING = "vendored/sortable-4.1.7.min.js"
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A configured run; `files` are (name, address from the page)."""
-
-    directory: str
-    state: str
-    data: str
-    seconds: float | None
-    peak_mebibytes: float | None
-    files: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -86,70 +70,51 @@ def render(content: Inputs) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"markdown": markdown.inline, "blocks": markdown.block}
-    environment.filters["slug"] = lambda text: re.sub(r"\W+", "-", text.lower()).strip("-")
+    environment.filters |= {"slug": _slug, "sort_keys": sort_keys}
     folder = Path(__file__).parent
+    scripts = [
+        Markup((folder / name).read_text(encoding="utf-8"))
+        for name in (SORTING, "templates/page.js")
+    ]
     study, papers = content.study, [one for one in content.judged if not one.claim.extension]
     return environment.get_template("index.html.j2").render(
         title=study.layout.study or "Study",
         style=Markup((folder / "templates/page.css").read_text(encoding="utf-8")),
-        scripts=[
-            Markup((folder / name).read_text(encoding="utf-8"))
-            for name in (SORTING, "templates/page.js")
-        ],
+        scripts=scripts,
+        policy=_policy(scripts),
         cautions=cautions(study),
         summary=summary_line(study),
         lines=lines(study),
         machine=machine(study),
-        gap_summary=gap_summary(study).partition("\n")[2],
-        verdicts=_by_verdict(papers),
+        gap_summary=_gaps(study),
+        verdicts=by_verdict(papers),
         own_questions=[one for one in content.judged if one.claim.extension],
-        main_claims=[one for one in papers if one.claim.main],
+        main_claims=main_claims(papers),
         verdict_label=verdict_label,
-        qualifier=qualifier,
-        not_testable=NOT_TESTABLE,
+        confidence=percent(study.layout.confidence),
         tables=[page_table(table) for table in content.tables],
         figures=content.figures,
-        datasets=[(name, title_of(name)) for name in study.layout.main_protocols],
         animations=animations(content.results),
         written_lines=written_lines(study, content.results),
         runs=run_rows(study, content.results, content.out.parent),
     )
 
 
-def _by_verdict(papers: Sequence[Judged]) -> list[tuple[str, list[Judged], str]]:
-    """Title, claims and meaning of each verdict that occurs, in the order of the claims page."""
-    found = []
-    for name, meaning in SECTIONS.items():
-        here = [one for one in papers if one.verdict == name]
-        found.append((name, [one for one in here if not one.on_paper_alone], meaning))
-        on_paper = [one for one in here if one.on_paper_alone]
-        found.append((f"{name} {ON_PAPER}", on_paper, ON_PAPER_MEANING))
-    return [entry for entry in found if entry[1]]
+def _slug(text: str) -> str:
+    return re.sub(r"\W+", "-", text.lower()).strip("-")
 
 
-def run_rows(study: Study, results: Path, start: Path) -> list[RunRow]:
-    """A row for each configured run, with links to its files relative to the folder `start`."""
-    rows = []
-    for run in study.frames["runs"].itertuples(index=False):
-        folder = results / run.directory
-        done = run.state == "finished"
-        files = tuple(
-            (name, Path(os.path.relpath(folder / name, start)).as_posix())
-            for name in RUN_FILES
-            if done and (folder / name).is_file()
-        )
-        rows.append(
-            RunRow(
-                run.directory,
-                run.state,
-                ("SYNTHETIC" if run.synthetic == "True" else run.source) if done else "–",
-                _number(run.seconds),
-                _number(run.peak_memory_bytes / 2**20),
-                files,
-            )
-        )
-    return rows
+def _policy(scripts: Sequence[str]) -> str:
+    """The Content-Security-Policy: no network, and no script but these, whatever a text of the study holds."""
+    sums = [hashlib.sha256(script.encode()).digest() for script in scripts]
+    allowed = " ".join(f"'sha256-{base64.b64encode(one).decode('ascii')}'" for one in sums)
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src {allowed}; base-uri 'none'; form-action 'none'"
+    )
 
 
-def _number(value: float) -> float | None:
-    return None if value != value else float(value)
+def _gaps(study: Study) -> str:
+    """The summary of gaps without its heading, its links within this page; empty without a pair."""
+    text = gap_summary(study).partition("\n")[2]
+    return re.sub(r"\(tables/(table_\w+)\.md\)", lambda link: f"(#{anchor(link[1])})", text)

@@ -1,9 +1,9 @@
 """The report's tables as the page shows them: a row for each model, with what stands beside its figures in one cell."""
 
-import math
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from liquidbench.page.sorting import sort_keys
 from liquidbench.reporting.table import NOTHING, Comparison, Table
 
 # All pairs of many models are thousands of rows, which no reader of a page reads and no phone draws.
@@ -18,17 +18,17 @@ class Cell:
 
     Attributes:
         text: the measured value, or what the row is about.
+        sort: what the column is sorted by: a number as text, or text; empty where there is nothing.
         printed: the paper's value; empty: it prints none.
         compared: how the two compare; empty where they are not compared.
-        sort: what the column is sorted by: a number as text, or text.
-        numeric: whether it holds a figure.
+        numeric: whether it holds a figure, or would if there were one.
         short: whether it is too short to be broken into lines.
     """
 
     text: str
+    sort: str
     printed: str = ""
     compared: str = ""
-    sort: str = ""
     numeric: bool = False
     short: bool = False
 
@@ -44,7 +44,6 @@ class PageTable:
     anchor: str
     heading: str
     stem: str
-    measured_as: str
     compared_as: str
     headings: tuple[str, ...]
     shared: tuple[tuple[str, str], ...]
@@ -57,26 +56,25 @@ def page_table(table: Table) -> PageTable:
     """A table for the page."""
     shared = _shared(table)
     places = [place for place, name in enumerate(table.about) if name not in shared]
-    rows = []
-    for row in table.rows[:MOST_ROWS]:
-        cells = [
-            Cell(text or NOTHING, sort=_sortable(text), short=len(text) <= SHORT)
-            for text in (row.about[place] for place in places)
-        ]
-        cells += [_figure(row.figures.get(name)) for name in table.figures]
-        rows.append(tuple(cells))
+    rows = table.rows[:MOST_ROWS]
+    columns = [_about([row.about[place] for row in rows]) for place in places]
+    columns += [_figures([row.figures.get(name) for row in rows]) for name in table.figures]
     return PageTable(
-        anchor=table.stem.replace("_", "-"),
+        anchor=anchor(table.stem),
         heading=table.heading,
         stem=table.stem,
-        measured_as=table.measured_as,
         compared_as=table.compared_as,
         headings=(*(table.about[place] for place in places), *table.figures.values()),
-        shared=tuple(shared.items()),
-        rows=tuple(rows),
+        shared=tuple((name, text or NOTHING) for name, text in shared.items()),
+        rows=tuple(zip(*columns, strict=True)),
         left_out=len(table.rows) - len(rows),
         notes=tuple(table.notes),
     )
+
+
+def anchor(stem: str) -> str:
+    """The place of a table in the page, from the name of its files."""
+    return stem.replace("_", "-")
 
 
 def _shared(table: Table) -> dict[str, str]:
@@ -89,23 +87,28 @@ def _shared(table: Table) -> dict[str, str]:
     return {name: texts.pop() for name, texts in columns.items() if len(texts) == 1}
 
 
-def _figure(comparison: Comparison | None) -> Cell:
-    if comparison is None:
-        return Cell(NOTHING, sort="", numeric=True)
-    measured = comparison.numbers[0]
-    number = isinstance(measured, int | float) and math.isfinite(measured)
-    return Cell(
-        comparison.measured or NOTHING,
-        comparison.printed,
-        comparison.compared,
-        repr(float(measured)) if number else _sortable(comparison.measured),
-        number,
-    )
+def _about(texts: Sequence[str]) -> list[Cell]:
+    """A column of what the rows are about."""
+    return [
+        Cell(text or NOTHING, key, short=len(text) <= SHORT)
+        for text, key in zip(texts, sort_keys(texts), strict=True)
+    ]
 
 
-def _sortable(text: str) -> str:
-    """Text by which a column is sorted: a leading number alone, if there is one."""
-    number = re.match(r"[+-]?\d[\d,]*(\.\d+)?", text)
-    if number:
-        return number[0].replace(",", "")
-    return "" if text == NOTHING else text
+def _figures(comparisons: Sequence[Comparison | None]) -> list[Cell]:
+    """A column of figures."""
+    found = [comparison or Comparison(NOTHING) for comparison in comparisons]
+    values = [comparison.numbers[0] for comparison in found]
+    # Where there is no value, words say why, and are no text to sort by.
+    texts = ["" if value is None else one.measured for value, one in zip(values, found)]
+    numbers = [None if isinstance(value, str) else value for value in values]
+    return [
+        Cell(
+            one.measured or NOTHING,
+            key,
+            one.printed,
+            one.compared,
+            numeric=not isinstance(value, str),
+        )
+        for one, value, key in zip(found, values, sort_keys(texts, numbers), strict=True)
+    ]

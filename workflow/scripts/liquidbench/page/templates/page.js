@@ -2,9 +2,14 @@
 "use strict";
 for (const button of document.querySelectorAll(".play")) {
   const figure = button.closest("figure");
+  const label = button.getAttribute("aria-label").replace(/^Play/, "");
+  const name = (word) => {
+    button.textContent = word;
+    button.setAttribute("aria-label", word + label);
+  };
   const stop = () => {
     figure.classList.remove("playing");
-    button.textContent = "Play";
+    name("Play");
   };
   button.addEventListener("click", () => {
     if (figure.classList.contains("playing")) {
@@ -12,7 +17,7 @@ for (const button of document.querySelectorAll(".play")) {
       return;
     }
     figure.classList.add("playing");
-    button.textContent = "Stop";
+    name("Stop");
     const moving = figure.getAnimations({ subtree: true });
     Promise.all(moving.map((one) => one.finished)).then(stop, () => {});
   });
@@ -24,3 +29,13 @@ const open = () => {
 };
 addEventListener("hashchange", open);
 open();
+// The keyboard stops at what scrolls, and passes by what does not.
+const boxes = document.querySelectorAll(".scroll, .drawing");
+const stops = () => {
+  for (const box of boxes) {
+    if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+};
+addEventListener("resize", stops);
+stops();
