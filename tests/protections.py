@@ -25,7 +25,7 @@ WRITING = tuple(
         "training_and_stress_test",
         "a_baseline",
         "summaries_tables_and_archive",
-        "claims_and_figures",
+        "claims_figures_and_the_page",
     )
 )
 

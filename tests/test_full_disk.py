@@ -238,9 +238,11 @@ def test_summaries_tables_and_archive(tmp_path):
     )
 
 
-def test_claims_and_figures(tmp_path):
+def test_claims_figures_and_the_page(tmp_path):
     """Of one data set: a figure is drawn anew for every size."""
     from fake_study import LAYOUT, write_run
+    from liquidbench.page.figures import read_figures
+    from liquidbench.page.page import Inputs, write_page
     from liquidbench.reporting.claim_page import write_claims
     from liquidbench.reporting.claims import judge, read_claims
     from liquidbench.reporting.differences import Settings
@@ -248,6 +250,7 @@ def test_claims_and_figures(tmp_path):
     from liquidbench.reporting.runs import RunKey
     from liquidbench.reporting.study import read_study
     from liquidbench.reporting.summaries import summarise, write_summaries
+    from liquidbench.reporting.table_files import build_tables
 
     results, paper = tmp_path / "results", PROJECT / "resources/paper"
     items = [run_item("quickdraw", "released", model) for model in ("lstm", "cfc")]
@@ -262,4 +265,10 @@ def test_claims_and_figures(tmp_path):
         lambda out: write_figures(study, results, keys, out) and None,
         tmp_path / "figures",
         most=4,
+    )
+    figures = read_figures(tmp_path / "figures/whole")
+    tables = build_tables(study, paper)
+    check_every_size(
+        lambda out: write_page(Inputs(study, tables, judged, figures, results, out / "index.html")),
+        tmp_path / "page",
     )

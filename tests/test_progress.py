@@ -119,6 +119,23 @@ def test_event_files_of_an_earlier_training_go(tmp_path):
     assert [step for step, _ in scalars(tmp_path)["loss/test"]] == [1]
 
 
+def test_a_training_goes_on_where_event_files_cannot_be_written(tmp_path, monkeypatch, capsys):
+    from torch.utils.tensorboard import SummaryWriter
+
+    request = a_request(tmp_path, epochs=3)
+    train_run(request, tmp_path / "plain", CPU, 1, "portable")
+
+    def full(self) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SummaryWriter, "flush", full)
+    capsys.readouterr()
+    train_run(request, tmp_path / "full", CPU, 1, "portable", tensorboard=True)
+    said = capsys.readouterr().out
+    assert said.count("ATTENTION: no more event files") == 1 and "No space left" in said
+    assert results(tmp_path / "full") == results(tmp_path / "plain")
+
+
 def zone(folder, name: str, microjoules: int, most: int = 10_000_000) -> None:
     (folder / name).mkdir(exist_ok=True)
     (folder / name / "energy_uj").write_text(f"{microjoules}\n")

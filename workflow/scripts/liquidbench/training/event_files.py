@@ -39,12 +39,25 @@ class EventFiles:
             for path in folder.glob(PATTERN):
                 path.unlink()
         folder.mkdir(parents=True, exist_ok=True)
+        self.failed = False
         self.writer = SummaryWriter(folder, purge_step=len(epochs) + 1 if epochs else None)
         indented = json.dumps(settings, indent=2, sort_keys=True)
         self.writer.add_text("settings", f"```json\n{indented}\n```")
 
     def add(self, epoch: Epoch) -> None:
-        """Add an epoch's figures, so that they can be seen at once."""
+        """Add an epoch's figures, so that they can be seen at once.
+
+        Where they cannot be written, it is said once: a training does not end for what no result needs.
+        """
+        if self.failed:
+            return
+        try:
+            self._add(epoch)
+        except OSError as error:
+            self.failed = True
+            print(f"ATTENTION: no more event files for TensorBoard ({error})", flush=True)
+
+    def _add(self, epoch: Epoch) -> None:
         number = epoch.row["epoch"]
         for name, value in epoch.row.items():
             if name != "epoch" and value is not None:
