@@ -187,7 +187,7 @@ def test_the_loss_is_the_clean_figure_less_the_area(tmp_path):
     lstm, lnn = (loss(1.0, 0.5) + loss(1.0, 0.51)) / 2, (loss(0.9, 0.5) + loss(0.9, 0.52)) / 2
     assert outcome.interval.value == pytest.approx(lstm - lnn)
     assert outcome.verdict == "reproduced"
-    assert "lost on average over the rates of zero_steps" in outcome.ours
+    assert "with steps zeroed (paper), lost on average over the rates" in outcome.ours
 
 
 def test_a_curve_without_the_clean_figure_has_no_loss(tmp_path):

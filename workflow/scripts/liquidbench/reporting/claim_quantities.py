@@ -7,6 +7,7 @@ from liquidbench.errors import InputError
 from liquidbench.reporting.runs import RUN_COLUMNS
 from liquidbench.reporting.stress_differences import AREA, LOSS
 from liquidbench.reporting.summaries import COLUMNS
+from liquidbench.reporting.titles import corruption_title
 
 TEST_METRICS = (
     *("accuracy", "loss", "cer", "wer", "cer_pooled", "wer_pooled", "precision", "recall", "f1"),
@@ -53,8 +54,8 @@ class Quantity:
         if self.summary == "stress":
             corruption, rate, metric = self.parts
             metric = metric.replace("_", " ")
-            where = {AREA: "mean over the rates of", LOSS: "lost on average over the rates of"}
-            return f"{metric}, {where.get(rate, f'at {rate} of')} {corruption}"
+            where = {AREA: "mean over the rates", LOSS: "lost on average over the rates"}
+            return f"{metric} with {corruption_title(corruption)}, {where.get(rate, f'at {rate}')}"
         if self.parts[0] == "gap":
             return f"{self.parts[1]}, training − test"
         if self.summary == "parameters":

@@ -47,7 +47,7 @@ def differences_table(study: Study) -> Table:
     table = Table(
         name="differences",
         title="Paired differences between models, test split",
-        about=("Data set", "Data", "Protocol", "A", "B", "Metric", "Seeds", "Examples"),
+        about=("Data set", "Data", "Protocol", "Model A", "Model B", "Metric", "Seeds", "Examples"),
         figures=FIGURES,
     )
     frame = study.frames["differences"]
