@@ -13,9 +13,13 @@ CORES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 8 ? cores
 UV_VERSION := 0.13.9
 
 # A study's folders, as its configuration names them; of the demo: RESULTS=demo/results and so on.
-RAW ?= resources/raw
-RESULTS ?= results
-REPORTS ?= reports
+RAW = resources/raw
+RESULTS = results
+REPORTS = reports
+STAGE =
+DATASET =
+# Through the environment, where no shell reads them as commands.
+export RAW RESULTS REPORTS STAGE DATASET
 
 .PHONY: help setup demo test bench lint format environments dag sizes clean clean-demo lock
 
@@ -67,11 +71,12 @@ dag: setup ## Draw the graph of the rules: dag.svg with Graphviz, else dag.md in
 	fi
 
 sizes: setup ## Say what a study has on the disk, by stage (RESULTS=... RAW=... REPORTS=...)
-	@python workflow/scripts/housekeeping.py --raw '$(RAW)' --results '$(RESULTS)' --reports '$(REPORTS)' sizes
+	@python workflow/scripts/housekeeping.py --raw "$$RAW" --results "$$RESULTS" --reports "$$REPORTS" sizes
 
 clean: setup ## List what a stage has on the disk: STAGE=caches [DATASET=...]; YES=1 deletes it
-	@python workflow/scripts/housekeeping.py --raw '$(RAW)' --results '$(RESULTS)' --reports '$(REPORTS)' \
-	    clean '$(or $(STAGE),name one by STAGE=)' --dataset '$(DATASET)' $(if $(YES),--yes)
+	@python workflow/scripts/housekeeping.py --raw "$$RAW" --results "$$RESULTS" --reports "$$REPORTS" \
+	    clean "$${STAGE:-name one by STAGE=}" --dataset "$$DATASET" \
+	    $(if $(filter command\ line1,$(origin YES)$(YES)),--yes)
 
 clean-demo: ## Delete what the demo made
 	rm -rf demo

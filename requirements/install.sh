@@ -42,7 +42,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     exit 1
 fi
 
-echo "Installing $(grep -c == "$lock") locked packages into .venv (once; about a minute and 1 GB)"
+echo "Installing $(grep -c == "$lock") locked packages into .venv (once; some minutes and 2 GB)"
 rm -rf .venv
 "$python" -m venv .venv
 .venv/bin/python -m pip install --disable-pip-version-check --requirement "$lock"

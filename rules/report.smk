@@ -167,9 +167,12 @@ rule figures:
         examples=EXAMPLES,
         paper=[project_file(f"resources/paper/table_{number}.csv") for number in (2, 3)],
     output:
-        # Which figures there are depends on what was run.
+        f"{REPORTS}/figures/index.md",
+        f"{REPORTS}/figures/index.json",
+        # For Snakemake's own report, which wants a folder where it is not known before which figures there are. A copy:
+        # Snakemake empties such a folder, and a reader may keep things beside the figures.
         report(
-            directory(f"{REPORTS}/figures"),
+            directory(f"{REPORTS}/figures/snakemake-report"),
             patterns=["{figure}.svg"],
             caption="../report/figure.rst",
             category="Figures",
@@ -191,11 +194,13 @@ rule figures:
         runs=lambda wildcards: EXPECTED_RUNS,
         paper=lambda wildcards, input: os.path.dirname(input.paper[0]),
         layout=lambda wildcards: LAYOUT,
-        out=lambda wildcards, output: output[0],
+        out=lambda wildcards, output: os.path.dirname(output[0]),
+        copies=lambda wildcards, output: output[2],
         code=code_of("figures.py", "report"),
     shell:
         "python {params.script:q} --summary {params.summary:q} --results {params.results:q}"
-        " --runs {params.runs:q} --paper {params.paper:q} --layout {params.layout:q} --out {params.out:q} 2>&1 | (tee {log:q} || true)"
+        " --runs {params.runs:q} --paper {params.paper:q} --layout {params.layout:q} --out {params.out:q}"
+        " --copies {params.copies:q} 2>&1 | (tee {log:q} || true)"
 
 
 rule claims:
@@ -268,7 +273,7 @@ rule report:
         script=script("report.py"),
         summary=lambda wildcards, input: os.path.dirname(input.summary[0]),
         results=lambda wildcards: RESULTS,
-        figures=lambda wildcards, input: input.figures[0],
+        figures=lambda wildcards, input: os.path.dirname(input.figures[0]),
         paper=lambda wildcards, input: os.path.dirname(input.paper[0]),
         layout=lambda wildcards: LAYOUT,
         code=code_of("report.py", "page"),

@@ -702,6 +702,11 @@ def test_a_data_set_may_have_seeds_of_its_own(study):
     # A line's stress test is of the main study's runs.
     stressed = {run.seed for run in configuration.stress_runs(study) if run.dataset == "iam"}
     assert stressed == {7, 8}
+    # Trained under the stress test's own protocol with seeds of its own: those are tested.
+    block = {"protocol": "stress", "models": ["lstm"], "seeds": [3]}
+    study["datasets"]["nmnist"]["further_protocols"] = [block]
+    stressed = {run.seed for run in configuration.stress_runs(study) if run.dataset == "nmnist"}
+    assert stressed == {3}
     assert (
         refusal(study, "datasets.iam.seeds", [1, 1]).where == "configuration key datasets.iam.seeds"
     )

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from fake_study import LAYOUT, run_item, write_baseline, write_run
+from fake_study import LAYOUT, run_folder, run_item, write_baseline, write_run
 from liquidbench.reporting.cost_figures import costs_figure
 from liquidbench.reporting.cost_table import costs_table
 from liquidbench.reporting.figure_files import write_figures
@@ -90,6 +90,16 @@ def test_costs_stand_beside_those_of_the_first_lstm_of_the_protocol(results):
     assert "PhysioNet paper: lstm-128, PhysioNet demo: lstm-128" in note
 
 
+def test_counters_that_stand_still_stop_no_table_and_no_figure(results):
+    folder, items = results
+    for item in items[:3]:
+        change_energy(run_folder(folder, item), 0.0)
+    study, _ = study_of(folder, items)
+    assert cell(costs_table(study), "cfc-128", "energy").compared == ""
+    figure, _, _ = costs_figure(study, [g for g in study.groups() if g.model != "lstm-128"])
+    assert "energy of the training (kJ)" not in points_of(figure)
+
+
 def points_of(figure):
     """Label of the horizontal axis to the points in it."""
     found = {}
@@ -127,7 +137,7 @@ def test_the_figure_has_a_point_per_model_in_a_panel_per_cost(tmp_path):
         "million FLOPs per example",
         "latency of one example (ms)",
         "training (s)",
-        "peak memory (MiB)",
+        "peak memory of the process (MiB)",
     }
     assert title == "QuickDraw: what quality costs" and "Bars: intervals" in caption
     # Half of the interval of three values 0.01 apart: Student's 4.303 times 0.01, over the root of 3.

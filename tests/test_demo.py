@@ -141,6 +141,8 @@ def test_a_figure_is_there_in_two_formats_and_says_synthetic(name):
 
 def test_no_figure_is_left_out_but_the_confusion_of_texts():
     page = (REPORTS / "figures/index.md").read_text(encoding="utf-8")
+    copies = {path.stem for path in (REPORTS / "figures/snakemake-report").glob("*.svg")}
+    assert copies == {path.stem for path in (REPORTS / "figures").glob("*.svg")}
     left_out = page.partition("## Left out\n")[2].split()
     # Of N-MNIST and QuickDraw the stress test's own models have none either.
     named = [word.strip("`:") for word in left_out if word.startswith("`")]

@@ -65,6 +65,21 @@ def test_each_job_that_did_not_finish_is_told_once_with_its_reason(folder):
     assert found["summary"].reason.startswith("its log is empty")
 
 
+def test_a_job_that_was_killed_is_not_said_to_have_failed_for_its_last_line(folder):
+    (folder / "logs/a.log").write_text("epoch 1/3  train_loss 0.5\nepoch 2/3  train_loss 0.4\n")
+    reason = failures(LOG, folder)[0].reason
+    assert reason.startswith("it ended without a reason of its own: killed, ")
+    assert reason.endswith("its last line: epoch 2/3  train_loss 0.4")
+
+
+def test_where_nothing_is_done_it_is_told_of_how_much(folder):
+    (folder / "snakemake.log").write_text(
+        "Job stats:\njob      count\ntrain        6\ntotal        7\n"
+    )
+    said = summary(folder / "snakemake.log", folder, [])
+    assert "The study did not finish. None of 7 jobs is done." in said
+
+
 def test_the_command_goes_on_as_it_was_given(folder):
     said = summary(folder / "snakemake.log", folder, ["--cores", "2", "--config", "study=a b"])
     assert "The study did not finish. 7 of 12 jobs are done." in said

@@ -1,5 +1,6 @@
 """What a study has on the disk, and that nothing goes but what was asked for."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,15 +108,61 @@ def test_a_stage_goes_when_told_so_and_nothing_else(study, stage, dataset):
 def test_a_link_goes_and_what_it_leads_to_stays(study):
     (study / "elsewhere").mkdir()
     (study / "elsewhere/cache.h5").write_bytes(b"x" * 12345)
-    (study / "raw/far").symlink_to(study / "elsewhere")
+    (study / "raw/quickdraw").symlink_to(study / "elsewhere")
     (study / "results/iam/cache.h5").unlink()
     (study / "results/iam/cache.h5").symlink_to(study / "elsewhere/cache.h5")
-    assert size_bytes(study / "raw/far") < 1000
+    assert size_bytes(study / "raw/quickdraw") < 1000
     for stage in ("raw", "caches"):
         assert command(study, "clean", stage, "--yes").returncode == 0
     assert not (study / "results/iam/cache.h5").is_symlink()
-    assert not (study / "raw/far").is_symlink()
+    assert not (study / "raw/quickdraw").is_symlink()
     assert (study / "elsewhere/cache.h5").is_file()
+
+
+@pytest.mark.parametrize("dataset", ["..", "../other", "*", "/etc", "nmist", "i?m"])
+@pytest.mark.parametrize("stage", ["raw", "caches", "runs"])
+def test_what_is_no_data_set_is_refused_by_name(study, stage, dataset):
+    refused = command(study, "clean", stage, "--dataset", dataset, "--yes")
+    assert refused.returncode == 1
+    assert f"error: data set {dataset}: no data set, expected one of nmnist, " in refused.stderr
+    assert left(study) == set(FILES)
+
+
+def test_nothing_goes_through_a_link_or_looks_like_a_run_only(study):
+    (study / "archive/paper/cfc/seed-0").mkdir(parents=True)
+    (study / "archive/paper/cfc/seed-0/metrics.json").write_text("kept")
+    (study / "results/physionet").symlink_to(study / "archive")
+    copy = study / "results/iam/paper/cfc-timed/seed-0.bak"
+    copy.mkdir()
+    (copy / "metrics.json").write_text("kept")
+    assert command(study, "clean", "runs", "--yes").returncode == 0
+    assert (study / "archive/paper/cfc/seed-0/metrics.json").is_file()
+    assert (copy / "metrics.json").is_file()
+    assert not (study / "results/iam/paper/cfc-timed/seed-0").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "deletes"),
+    [
+        (("YES=1",), True),
+        (("YES=0",), False),
+        (("YES=no",), False),
+        ((), False),
+    ],
+)
+def test_make_deletes_on_the_word_of_the_command_line_alone(variables, deletes):
+    odd = 'anna\'s "results" $(touch gone)'
+    result = subprocess.run(
+        ["make", "--dry-run", "clean", "STAGE=runs", f"RESULTS={odd}", *variables],
+        cwd=PROJECT,
+        env=os.environ | {"YES": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert ("--yes" in result.stdout) == deletes
+    # It goes through the environment, not through the shell's reading.
+    assert '--results "$RESULTS"' in result.stdout and "anna" not in result.stdout
 
 
 def test_a_data_set_of_what_is_of_all_and_a_wrong_folder_are_refused(study, tmp_path_factory):

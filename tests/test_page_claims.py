@@ -9,6 +9,7 @@ import pytest
 
 from claim_helpers import judged as judged_claim
 from claim_helpers import two_models
+from fake_study import run_item, write_run
 from liquidbench.errors import InputError
 from liquidbench.page.claims import main_claims
 from liquidbench.page.figures import read_figures
@@ -51,6 +52,22 @@ def test_claims_by_verdict_are_those_of_the_csv_file():
     claims = {one.attributes["id"] for one in page.all("details", class_="claim")}
     assert claims == {f"claim-{row['id']}" for row in rows}
     assert page.one("h3", id="verdict-own").text.endswith("(2)")
+    # The same counts in a sentence.
+    lead = page.one("p", class_="lead").words
+    decided = sum(wanted[name] for name in ("reproduced", "not reproduced", "contradicted"))
+    assert lead.startswith(f"Our runs decide {decided} of {len(papers)} claims: 1 reproduced")
+    assert f"On paper alone 3 hold, and {wanted['inconsistent in the paper itself']} do not" in lead
+    assert (
+        f"code; {wanted['not testable here']} cannot be told here. Of the 9 main claims: " in lead
+    )
+
+
+def test_the_lead_of_a_study_on_synthetic_data_says_that_its_runs_decide_nothing(tmp_path):
+    items = [run_item("nmnist", "released", model) for model in ("lstm", "cfc")]
+    for item in items:
+        write_run(tmp_path, item, synthetic=True)
+    lead = page_of(tmp_path, items).one("p", class_="lead").words
+    assert lead.startswith("Our runs decide none of the claims: their data are synthetic. On paper")
 
 
 def test_a_claim_shows_figures_reason_and_what_it_rests_on():

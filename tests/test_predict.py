@@ -353,6 +353,16 @@ def test_the_run_directory_is_not_written_into(runs):
     with pytest.raises(InputError, match="whose files are the study's own"):
         run.refuse_out(run.directory / "predictions.csv")
     run.refuse_out(run.directory.parent / "new.csv")
+    other = run.directory.parent / "another-run"
+    other.mkdir()
+    (other / "metrics.json").write_text("{}")
+    with pytest.raises(InputError, match="another-run, whose files are"):
+        run.refuse_out(other / "predictions.csv")
+    with pytest.raises(InputError, match="is a folder"):
+        run.refuse_out(other.parent)
+    raw = other.parent / "p1.psv"
+    with pytest.raises(InputError, match="one of the files that are read"):
+        run.refuse_out(other / ".." / "p1.psv", [raw])
 
 
 # The command.

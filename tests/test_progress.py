@@ -1,5 +1,6 @@
 """What a training says, writes and measures while it runs."""
 
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from liquidbench.errors import InputError
-from liquidbench.training import progress
+from liquidbench.training import energy, loop, progress
 from liquidbench.training.energy import EnergyMeter
 from liquidbench.training.event_files import PATTERN, EventFiles
 from liquidbench.training.progress import duration, epoch_line, heard
@@ -111,12 +112,38 @@ def test_event_files_of_a_training_that_went_on_hold_each_epoch_once(tmp_path, m
     assert [step for step, _ in scalars(tmp_path / "run")["loss/test"]] == [1, 2, 3, 4, 5, 6]
 
 
-def test_event_files_of_an_earlier_training_go(tmp_path):
+def test_event_files_of_an_earlier_training_go_also_without_new_ones(tmp_path):
+    request = a_request(tmp_path, epochs=2)
     for _ in range(2):
-        files = EventFiles(tmp_path, {"training": {}}, [])
-        files.add(epoch(1))
-        files.writer.close()
-    assert [step for step, _ in scalars(tmp_path)["loss/test"]] == [1]
+        train_run(request, tmp_path / "run", CPU, 1, "portable", tensorboard=True)
+        assert [step for step, _ in scalars(tmp_path / "run")["loss/test"]] == [1, 2]
+    train_run(request, tmp_path / "run", CPU, 1, "portable")
+    assert not list((tmp_path / "run").glob(PATTERN))
+
+
+def test_what_earlier_event_files_have_of_an_epoch_to_come_is_not_shown(tmp_path):
+    """A process that died after it had shown an epoch, and before it had kept it."""
+    first = EventFiles(tmp_path, {}, [])
+    for number in (1, 2):
+        first.add(epoch(number))
+    first.writer.close()
+    second = EventFiles(tmp_path, {}, [epoch(1)])
+    for number in (2, 3):
+        second.add(epoch(number, loss=0.125))
+    second.writer.close()
+    assert scalars(tmp_path)["loss/train"] == [(1, 0.5), (2, 0.125), (3, 0.125)]
+
+
+def test_the_speed_is_that_of_the_sequences_trained_on(tmp_path, monkeypatch):
+    """By a clock that gains a second at each look: the loop looks at the start, after training and after the test."""
+    ticks = itertools.count()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    request, told = a_request(tmp_path, epochs=1, examples=64), []
+    monkeypatch.setattr(EventFiles, "add", lambda self, one: told.append(one))
+    train_run(request, tmp_path / "run", CPU, 1, "portable", tensorboard=True)
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert told[0].sequences_per_second == metrics["examples"]["train"] / 1.0
+    assert told[0].seconds == 2.0
 
 
 def test_a_training_goes_on_where_event_files_cannot_be_written(tmp_path, monkeypatch, capsys):
@@ -136,8 +163,9 @@ def test_a_training_goes_on_where_event_files_cannot_be_written(tmp_path, monkey
     assert results(tmp_path / "full") == results(tmp_path / "plain")
 
 
-def zone(folder, name: str, microjoules: int, most: int = 10_000_000) -> None:
+def zone(folder, name: str, microjoules: int, most: int = 10_000_000, called="package-0") -> None:
     (folder / name).mkdir(exist_ok=True)
+    (folder / name / "name").write_text(f"{called}\n")
     (folder / name / "energy_uj").write_text(f"{microjoules}\n")
     (folder / name / "max_energy_range_uj").write_text(f"{most}\n")
 
@@ -145,12 +173,14 @@ def zone(folder, name: str, microjoules: int, most: int = 10_000_000) -> None:
 def test_the_energy_of_all_packages_counts_and_counters_may_start_again(tmp_path):
     zone(tmp_path, "intel-rapl:0", 9_000_000)
     zone(tmp_path, "intel-rapl:1", 1_000_000)
-    # A part of the first: in its count already.
-    zone(tmp_path, "intel-rapl:0:0", 5_000_000)
+    # A part of the first, in its count already, and the platform, which has both in it.
+    zone(tmp_path, "intel-rapl:0:0", 5_000_000, called="core")
+    zone(tmp_path, "intel-rapl:2", 5_000_000, called="psys")
     meter = EnergyMeter(CPU, tmp_path)
     zone(tmp_path, "intel-rapl:0", 1_500_000)
     zone(tmp_path, "intel-rapl:1", 1_250_000)
-    zone(tmp_path, "intel-rapl:0:0", 7_000_000)
+    zone(tmp_path, "intel-rapl:0:0", 7_000_000, called="core")
+    zone(tmp_path, "intel-rapl:2", 9_000_000, called="psys")
     assert meter.joules() == pytest.approx(2.5 + 0.25)
     assert meter.joules() == 0.0
 
@@ -163,9 +193,24 @@ def test_where_nothing_is_counted_there_is_no_energy(tmp_path):
     assert meter.joules() is None
 
 
+def test_a_card_alone_is_not_the_energy_of_a_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(energy, "_joules_of_card", lambda device: next(card))
+    card = iter([100.0, 150.0, 160.0, 190.0])
+    assert EnergyMeter(torch.device("cuda"), tmp_path).joules() is None
+    zone(tmp_path, "intel-rapl:0", 1_000_000)
+    meter = EnergyMeter(torch.device("cuda"), tmp_path)
+    zone(tmp_path, "intel-rapl:0", 3_000_000)
+    assert meter.joules() == 30.0 + 2.0
+
+
 def test_the_energy_of_a_run_is_that_of_its_epochs(tmp_path, monkeypatch):
     request = a_request(tmp_path, epochs=3)
     monkeypatch.setattr(EnergyMeter, "joules", lambda self: 2.5)
     train_run(request, tmp_path / "run", CPU, 1, "portable")
     provenance = json.loads((tmp_path / "run/provenance.json").read_text())
     assert provenance["energy_joules"] == 7.5
+    # Counters that stand still, as some virtual machines have them, count nothing.
+    monkeypatch.setattr(EnergyMeter, "joules", lambda self: 0.0)
+    train_run(request, tmp_path / "still", CPU, 1, "portable")
+    provenance = json.loads((tmp_path / "still/provenance.json").read_text())
+    assert provenance["energy_joules"] is None

@@ -1,6 +1,7 @@
 """Draw Figures 1 to 8, training curves, confusion matrices, stress curves and alarms (SVG and PNG)."""
 
 import argparse
+from pathlib import Path
 
 from liquidbench.errors import run_command
 from liquidbench.reporting.figure_files import write_figures
@@ -27,10 +28,13 @@ def main() -> None:
         help='JSON: {"main_protocols": {data set: protocol}, "stress_protocol": name}',
     )
     parser.add_argument("--out", required=True, help="folder of the figures")
+    parser.add_argument("--copies", type=Path, help="a folder for the SVG files alone, too")
     arguments = parser.parse_args()
     study = read_study(arguments.summary, arguments.layout)
     runs = parse_runs(arguments.runs, "--runs")
     gallery = write_figures(study, arguments.results, runs, arguments.out, arguments.paper)
+    if arguments.copies is not None:
+        gallery.copy(arguments.copies)
     print(
         f"{len(gallery.entries)} figures written, {len(gallery.left_out)} left out: "
         f"{arguments.out}/index.md"

@@ -39,7 +39,7 @@ def main() -> None:
         run = load_finished_run(
             arguments.run, device, arguments.threads, arguments.core_implementation
         )
-        run.refuse_out(arguments.out)
+        run.refuse_out(arguments.out, arguments.files)
         examples = read_raw_files(arguments.files, run.attributes.dataset, run.settings)
         for remark in remarks_on(run, examples):
             print(remark, file=sys.stderr)

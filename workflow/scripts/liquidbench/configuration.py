@@ -142,6 +142,12 @@ def seeds_of(config: Config, dataset: str, block: dict[str, Any] | None = None) 
     return (block or {}).get("seeds") or settings.get("seeds") or config["seeds"]
 
 
+def _further_block(config: Config, dataset: str, protocol: str) -> dict[str, Any] | None:
+    """The block of a further protocol, if the data set has one."""
+    further = config["datasets"][dataset].get("further_protocols", [])
+    return next((block for block in further if block["protocol"] == protocol), None)
+
+
 def of_one_seed(runs: list[Run]) -> list[Run]:
     """The first run of each data set, protocol and model: all that differs between seeds is the seed."""
     first: dict[tuple[str, str, str], Run] = {}
@@ -165,7 +171,7 @@ def stress_runs(config: Config) -> list[Run]:
         if stress_settings(config, dataset)["corruptions"]
         for protocol, models in [_stressed(config, dataset)]
         for model in models
-        for seed in seeds_of(config, dataset)
+        for seed in seeds_of(config, dataset, _further_block(config, dataset, protocol))
     ]
 
 

@@ -15,6 +15,7 @@ SHOWN = 10
 _FAILED = re.compile(r"^(?:Error in rule| {8}rule) (?P<rule>\w+):\n(?P<facts>(?: {4,}.*\n)*)", re.M)
 _FACT = re.compile(r"^ +(jobid|output|log): (.*?)(?: \(check log file\(s\).*)?$", re.M)
 _FINISHED = re.compile(r"^Finished jobid: (\d+)\b", re.M)
+_PLANNED = re.compile(r"^total +(\d+)$", re.M)
 _STEPS = re.compile(r"^(\d+) of (\d+) steps", re.M)
 
 
@@ -49,7 +50,7 @@ def failures(text: str, folder: Path) -> list[Failure]:
 
 
 def _reason(log: Path) -> str:
-    """The line of a job's log that says why it ended: the program's own, or else the last."""
+    """The line of a job's log that says why it ended: the program's own, or else that there is none, with the last."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -58,7 +59,9 @@ def _reason(log: Path) -> str:
     if not said:
         return "its log is empty: the machine may have stopped it, for its memory or time"
     own = [line for line in said if line.startswith(REASONS)]
-    return (own or said)[-1]
+    if own:
+        return own[-1]
+    return f"it ended without a reason of its own: killed, as for want of memory, or a fault; its last line: {said[-1]}"
 
 
 def summary(log: Path, folder: Path, arguments: Sequence[str], again: str = "") -> str:
@@ -72,8 +75,12 @@ def summary(log: Path, folder: Path, arguments: Sequence[str], again: str = "") 
     """
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     failed = failures(text, folder)
-    steps = _STEPS.findall(text)
-    done = f" {steps[-1][0]} of {steps[-1][1]} jobs are done." if steps else ""
+    steps, planned = _STEPS.findall(text), _PLANNED.findall(text)
+    done = ""
+    if steps:
+        done = f" {steps[-1][0]} of {steps[-1][1]} jobs are done."
+    elif planned:
+        done = f" None of {planned[-1]} jobs is done."
     lines = ["", f"The study did not finish.{done}"]
     for one in failed[:SHOWN]:
         lines += [f"  failed: {one.rule}, {one.output}", f"    why: {one.reason}"]

@@ -1,15 +1,19 @@
 """What a study has on the disk, by stage and data set, and its removal.
 
-Only what the study itself makes is known by its name here, and nothing else is ever counted or removed.
+Only what the study itself makes is known by its name here. What lies beside it is neither counted nor removed; what
+lies in a folder of its own, as a run directory or the tables, goes with it.
 """
 
+import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from liquidbench.errors import InputError
 
 RUN = "{dataset}/*/*/seed-*"
+DATASETS = ("nmnist", "quickdraw", "iam", "physionet")
 # Stage to the patterns of its files and folders, below the folder of raw files, of results or of reports.
 RESULTS = {
     "caches": ("{dataset}/cache.h5", "{dataset}/cache.h5.damaged"),
@@ -58,18 +62,35 @@ def files_of_stage(folders: Folders, stage: str, dataset: str = "") -> list[Path
         dataset: its own alone; empty: of all. Summaries and reports are of all data sets at once.
 
     Raises:
-        InputError: a data set is named for what is of all.
+        InputError: no such data set, or one is named for what is of all.
     """
+    if dataset not in ("", *DATASETS):
+        problem = f"no data set, expected one of {', '.join(DATASETS)}"
+        raise InputError(f"data set {dataset}", problem, "Name one of these, or none for all")
     if dataset and stage in ("summaries", "reports"):
         raise InputError(
             f"the stage {stage}", "is of all data sets at once", "Name no data set for it"
         )
     if stage == "raw":
-        return sorted(folders.raw.glob(dataset or "*/"))
+        return _there(folders.raw, [dataset] if dataset else DATASETS)
     if stage == "reports":
-        return [folders.reports / name for name in REPORTS if (folders.reports / name).exists()]
+        return _there(folders.reports, REPORTS)
     patterns = [pattern.format(dataset=dataset or "*") for pattern in RESULTS[stage]]
-    return sorted({path for pattern in patterns for path in folders.results.glob(pattern)})
+    found = {path for pattern in patterns for path in folders.results.glob(pattern)}
+    return sorted(path for path in found if _is_own(path, folders.results))
+
+
+def _there(folder: Path, names: Sequence[str]) -> list[Path]:
+    return [folder / name for name in names if (folder / name).exists()]
+
+
+def _is_own(path: Path, folder: Path) -> bool:
+    """Whether a path is the study's: no link leads to it, and what looks like a run is one (no `seed-0.bak`)."""
+    parents = [one for one in path.parents if folder in one.parents]
+    runs = [name for name in path.relative_to(folder).parts if name.startswith("seed-")]
+    return not any(one.is_symlink() for one in parents) and all(
+        re.fullmatch(r"seed-\d+(\.(log|jsonl))?", name) for name in runs
+    )
 
 
 def size_bytes(path: Path) -> int:
@@ -94,7 +115,7 @@ def remove(paths: list[Path]) -> None:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def human_size(size: int) -> str:

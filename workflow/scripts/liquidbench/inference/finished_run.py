@@ -1,5 +1,6 @@
 """A finished run directory, read without its cache and without the training data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,15 +57,26 @@ class FinishedRun:
         parts = [self.metrics[key] for key in ("dataset", "protocol", "model")]
         return "/".join([*parts, f"seed-{self.metrics['seed']}"])
 
-    def refuse_out(self, out: Path) -> None:
-        """Refuse to write into the run directory, whose files are the study's own.
+    def refuse_out(self, out: Path, inputs: Sequence[Path] = ()) -> None:
+        """Refuse to write over what is read, or into a run directory, whose files are the study's own.
 
         Raises:
-            InputError: `out` lies there.
+            InputError: `out` is a folder or one of `inputs`, or lies in this or another run directory.
         """
-        if self.directory.resolve() in out.resolve().parents:
-            problem = f"lies in the run directory {self.directory}, whose files are the study's own"
+        place, problem = out.resolve(), ""
+        runs = [one for one in place.parents if one == self.directory.resolve() or _is_run(one)]
+        if out.is_dir():
+            problem = "is a folder, expected a file's name"
+        elif place in [path.resolve() for path in inputs]:
+            problem = "is one of the files that are read"
+        elif runs:
+            problem = f"lies in the run directory {runs[0]}, whose files are the study's own"
+        if problem:
             raise InputError(out, problem, "Name a file elsewhere")
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("metrics.json", "checkpoint.json"))
 
 
 def load_finished_run(
@@ -140,11 +152,13 @@ def _metrics_of(directory: Path) -> dict[str, Any]:
         remedy = "Name a run directory, as results/<...>/seed-0, or have the workflow finish it"
         raise InputError(directory, problem, remedy)
     metrics = read_json(path)
+    if not isinstance(metrics, dict):
+        raise InputError(path, "is not a run's", "Name a run directory, as results/<...>/seed-0")
     if "baseline" in metrics.get("settings", {}):
         name = metrics["settings"]["baseline"]["name"]
         problem = f"is the run of a baseline ({name}), which has no network and keeps no model file"
         raise InputError(directory, problem, "Name the run of a model with a core")
-    if "architecture" not in metrics.get("settings", {}):
+    if "architecture" not in metrics.get("settings", {}) or "seed" not in metrics:
         raise InputError(path, "is not a run's", "Name a run directory, as results/<...>/seed-0")
     return metrics
 

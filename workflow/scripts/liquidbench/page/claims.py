@@ -1,9 +1,17 @@
 """The claims as the page shows them: by verdict, and the main ones with what is printed and what was measured."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from liquidbench.reporting.claim_page import ON_PAPER, ON_PAPER_MEANING, SECTIONS, verdict_label
+from liquidbench.reporting.claim_verdicts import (
+    CONTRADICTED,
+    INCONSISTENT,
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    REPRODUCED,
+)
 from liquidbench.reporting.claims import Claim, Judged
 from liquidbench.reporting.study import title_of
 
@@ -21,6 +29,30 @@ class MainClaim:
         """Whether our figures alone give another verdict than paper and figures together."""
         measured = self.judged.measured
         return measured is not None and verdict_label(measured) != verdict_label(self.judged)
+
+
+def lead(papers: Sequence[Judged]) -> str:
+    """What holds, in three sentences: by the runs, on paper alone, and of the main claims."""
+    by_runs = Counter(one.verdict for one in papers if not one.on_paper_alone)
+    decided = [name for name in (REPRODUCED, NOT_REPRODUCED, CONTRADICTED) if by_runs[name]]
+    told = f"Our runs decide {sum(by_runs[name] for name in decided)} of {len(papers)} claims"
+    if decided:
+        told += ": " + ", ".join(f"{by_runs[name]} {name}" for name in decided) + "."
+    else:
+        bases = [outcome.basis for one in papers for outcome in one.outcomes if outcome.basis]
+        synthetic = any(basis.synthetic for basis in bases)
+        told = "Our runs decide none of the claims" + ": their data are synthetic." * synthetic
+        told += "." * (not synthetic)
+    on_paper = sum(one.on_paper_alone for one in papers)
+    told += (
+        f" On paper alone {on_paper} hold, and {by_runs[INCONSISTENT]} do not agree with the paper's own numbers, text or "
+        f"code; {by_runs[NOT_TESTABLE]} cannot be told here."
+    )
+    mains = Counter(one.verdict for one in papers if one.claim.main)
+    if mains:
+        counts = ", ".join(f"{mains[name]} {name}" for name in SECTIONS if mains[name])
+        told += f" Of the {sum(mains.values())} main claims: {counts}."
+    return told
 
 
 def main_claims(papers: Sequence[Judged]) -> list[MainClaim]:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from liquidbench.files import write_text
 from liquidbench.page import markdown
 from liquidbench.page.animations import animations
-from liquidbench.page.claims import by_verdict, main_claims
+from liquidbench.page.claims import by_verdict, lead, main_claims
 from liquidbench.page.figures import Figures
 from liquidbench.page.handwriting import written_lines
 from liquidbench.page.overview import cautions, lines, machine, summary_line
@@ -89,6 +89,7 @@ def render(content: Inputs) -> str:
         gap_summary=_gaps(study),
         verdicts=by_verdict(papers),
         own_questions=[one for one in content.judged if one.claim.extension],
+        lead=lead(papers),
         main_claims=main_claims(papers),
         verdict_label=verdict_label,
         confidence=percent(study.layout.confidence),

@@ -25,7 +25,7 @@ PANELS = {
     "flops_per_example": "million FLOPs per example",
     "latency_one": "latency of one example (ms)",
     "training": "training (s)",
-    "memory": "peak memory (MiB)",
+    "memory": "peak memory of the process (MiB)",
     "energy": "energy of the training (kJ)",
 }
 IN_A_ROW = 3
@@ -43,7 +43,7 @@ def costs_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
         The figure, its title and its caption.
     """
     metric, heading = QUALITY[groups[0].dataset]
-    costs = [name for name in PANELS if any(cost_values(study, group, name) for group in groups)]
+    costs = [name for name in PANELS if any(_mean_cost(study, group, name) for group in groups)]
     rows = -(-len(costs) // IN_A_ROW)
     title = f"{title_of(groups[0].dataset)}: what quality costs"
     figure = style.new_figure(10, 3.1 * rows + 0.6, title, any_synthetic(groups))
@@ -53,10 +53,10 @@ def costs_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
     for cost, axes in zip(costs, panels):
         for group in groups:
             quality = study.metric(group, "test", metric)
-            values = cost_values(study, group, cost)
-            if quality and values:
+            mean = _mean_cost(study, group, cost)
+            if quality and mean:
                 error = _error(quality, study.layout.confidence, possible)
-                point = (float(np.mean(values)), float(np.mean(quality)))
+                point = (mean, float(np.mean(quality)))
                 _draw_point(axes, point, error, looks[group.model], fills[group.protocol])
         axes.set(xlabel=PANELS[cost], xscale="log")
         # As one reads them, and few enough to stand beside each other.
@@ -74,6 +74,12 @@ def costs_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
     handles = [_without_line(handle) for handle in handles] + protocol_handles(fills)
     figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
     return figure, title, f"{about_runs(groups)} {_what_to_see(groups, metric, heading, hourly)}"
+
+
+def _mean_cost(study: Study, group: Group, name: str) -> float:
+    """0 where there is none, which has no place on a logarithmic axis either."""
+    values = cost_values(study, group, name)
+    return float(np.mean(values)) if values else 0.0
 
 
 def _widen(axes: Axes) -> None:

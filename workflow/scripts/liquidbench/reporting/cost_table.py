@@ -45,7 +45,7 @@ def costs_table(study: Study) -> Table:
             "latency_batch": "Latency per example in a batch (ms)",
             "epoch": "Epoch (s)",
             "training": "Training (s)",
-            "memory": "Peak memory (MiB)",
+            "memory": "Peak memory of the process (MiB)",
             "energy": "Energy of the training (kJ)",
         },
         compared_as="ratio",
@@ -74,9 +74,9 @@ def costs_table(study: Study) -> Table:
         "activation functions do not count, which flatters the LTC, whose synapses are sigmoids",
         "core parameters are nominal: of a CfC that is not told the time, the two time maps act as one "
         "(docs/protocols.md, “Equal sizes”, has the numbers)",
-        "times are medians on the machine of the run, and do not compare between machines, nor where several jobs "
-        "shared one: the record of runs says which it was. Memory is the most that the process held, the training "
-        "split and torch itself among it",
+        "latencies and epochs are medians, the training is the sum of its epochs, on the machine of the run. They do "
+        "not compare between machines, nor where several jobs shared one: the record of runs says which it was. Memory is "
+        "the most that the process held, the training split and torch itself among it, and without what a card held",
         *_about_energy(study),
         *_matches(study, groups),
     ]
@@ -104,6 +104,8 @@ def _cost(study: Study, group: Group, reference: Group | None, name: str) -> Com
     )
     beside = cost_values(study, reference, name) if reference else None
     if not values or not beside:
+        return comparison
+    if not _mean(beside):
         return comparison
     ratio = _mean(values) / _mean(beside)
     shown = f"× {ratio:.2f}" if ratio >= 0.01 else f"× {ratio:.1e}"

@@ -46,6 +46,13 @@ class Gallery:
         """Note a figure that cannot be drawn, and why."""
         self.left_out.append((name, reason))
 
+    def copy(self, folder: Path) -> None:
+        """Write the SVG files that were drawn into another folder, too."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, _, _ in self.entries:
+            with written_whole(folder / f"{name}.svg") as path:
+                path.write_bytes((self.folder / f"{name}.svg").read_bytes())
+
     def finish(self, heading: str, warning: str) -> None:
         """Write `index.md`, and remove figures of an earlier state that it does not list.
 

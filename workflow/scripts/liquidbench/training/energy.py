@@ -22,14 +22,14 @@ class EnergyMeter:
     """
 
     def __init__(self, device: torch.device, powercap: Path = POWERCAP) -> None:
-        # Parts of a package (`intel-rapl:0:0`) are in its own count already.
-        zones = sorted(powercap.glob("intel-rapl:?")) + sorted(powercap.glob("intel-rapl:??"))
-        self.zones = [zone for zone in zones if _microjoules(zone, "energy_uj") is not None]
+        # Packages alone: their parts (`intel-rapl:0:0`) and the whole platform (psys) would be counted twice.
+        zones = sorted(powercap.glob("intel-rapl:*"))
+        self.zones = [zone for zone in zones if _text(zone, "name").startswith("package-")]
         self.device = device
         self.before = self._readings()
 
     def joules(self) -> float | None:
-        """What processors and card took since this was made or last asked; None where nothing is counted.
+        """What processors and card took since this was made or last asked; None where one of them does not tell.
 
         A counter of a processor starts again at its end, after some minutes or hours; one that did so more than once
         between two readings is not noticed.
@@ -43,7 +43,7 @@ class EnergyMeter:
             if since < 0 and isinstance(name, Path):
                 since += (_microjoules(name, "max_energy_range_uj") or 0) / 1e6
             taken.append(since)
-        if not taken or min(taken) < 0:
+        if not self.zones or min(taken) < 0:
             return None
         return sum(taken)
 
@@ -61,9 +61,16 @@ class EnergyMeter:
 def _microjoules(zone: Path, name: str) -> int | None:
     """A count of a zone; None where it cannot be read: many systems let root alone."""
     try:
-        return int((zone / name).read_text())
-    except (OSError, ValueError):
+        return int(_text(zone, name))
+    except ValueError:
         return None
+
+
+def _text(zone: Path, name: str) -> str:
+    try:
+        return (zone / name).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _joules_of_card(device: torch.device) -> float | None:

@@ -11,14 +11,19 @@ PATTERN = "events.out.tfevents.*"
 """The files' names, as TensorBoard looks for them."""
 
 
+def delete_event_files(folder: Path) -> None:
+    """Delete those of an earlier training: the figures are not those of the weights to come."""
+    for path in folder.glob(PATTERN):
+        path.unlink()
+
+
 class EventFiles:
     """Writes what each epoch gave into the run directory, beside the files that the study reads.
 
     Args:
         folder: the run directory.
         settings: the run's, shown as text.
-        epochs: those that are done already. Without any, the files of an earlier training are deleted; with some, what
-            they have of later epochs is not shown.
+        epochs: those that are done already; what earlier files have of later ones is not shown.
 
     Raises:
         InputError: TensorBoard is not installed.
@@ -35,14 +40,14 @@ class EventFiles:
                 "TensorBoard is not installed here",
                 "Install the package tensorboard, or set the key to false",
             ) from None
-        if not epochs:
-            for path in folder.glob(PATTERN):
-                path.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         self.failed = False
-        self.writer = SummaryWriter(folder, purge_step=len(epochs) + 1 if epochs else None)
-        indented = json.dumps(settings, indent=2, sort_keys=True)
-        self.writer.add_text("settings", f"```json\n{indented}\n```")
+        try:
+            self.writer = SummaryWriter(folder, purge_step=len(epochs) + 1 if epochs else None)
+            indented = json.dumps(settings, indent=2, sort_keys=True)
+            self.writer.add_text("settings", f"```json\n{indented}\n```")
+        except OSError as error:
+            self._give_up(error)
 
     def add(self, epoch: Epoch) -> None:
         """Add an epoch's figures, so that they can be seen at once.
@@ -54,8 +59,11 @@ class EventFiles:
         try:
             self._add(epoch)
         except OSError as error:
-            self.failed = True
-            print(f"ATTENTION: no more event files for TensorBoard ({error})", flush=True)
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self.failed = True
+        print(f"ATTENTION: no more event files for TensorBoard ({error})", flush=True)
 
     def _add(self, epoch: Epoch) -> None:
         number = epoch.row["epoch"]

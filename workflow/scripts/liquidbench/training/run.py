@@ -27,7 +27,7 @@ from liquidbench.training.checkpoint import Checkpoint
 from liquidbench.training.costs import example_of_median_length, latencies
 from liquidbench.training.device import make_deterministic
 from liquidbench.training.energy import EnergyMeter
-from liquidbench.training.event_files import EventFiles
+from liquidbench.training.event_files import EventFiles, delete_event_files
 from liquidbench.training.interruption import TimeLimit
 from liquidbench.training.loop import evaluate, train
 from liquidbench.training.precision import precision_of
@@ -120,12 +120,16 @@ def train_run(
     state.begin_on(processor_name(device))
     earlier = sum(epoch.seconds for epoch in state.epochs)
     meter = EnergyMeter(device)
+    # Several trainings may write to one terminal.
+    name = f"{request.dataset}/{request.protocol}/{request.model} seed {request.seed}"
+    if not state.epochs:
+        delete_event_files(out)
     events = EventFiles(out, request.settings, state.epochs) if tensorboard else None
 
     def finished(state: TrainingState) -> None:
         last = state.epochs[-1]
         last.joules = meter.joules()
-        print(epoch_line(state.epochs, training["epochs"]), flush=True)
+        print(f"{name}  {epoch_line(state.epochs, training['epochs'])}", flush=True)
         if events is not None:
             events.add(last)
         checkpoint.save(state)
@@ -370,6 +374,6 @@ def trained_model(
 
 
 def _energy(epochs: list[Epoch]) -> float | None:
-    """What all epochs took, joules, with the tests after them; None if one was not measured."""
+    """What all epochs took, joules, with the tests after them; None if one was not measured, or the counters stand."""
     joules = [epoch.joules for epoch in epochs]
-    return None if None in joules else sum(joules)
+    return None if None in joules else sum(joules) or None
