@@ -45,8 +45,8 @@ def lead(papers: Sequence[Judged]) -> str:
         told += "." * (not synthetic)
     on_paper = sum(one.on_paper_alone for one in papers)
     told += (
-        f" On paper alone {on_paper} hold, and {by_runs[INCONSISTENT]} do not agree with the paper's own numbers, text or "
-        f"code; {by_runs[NOT_TESTABLE]} cannot be told here."
+        f" On paper alone {on_paper} hold, and {by_runs[INCONSISTENT]} do not agree with the paper's own numbers, text "
+        f"or code; {by_runs[NOT_TESTABLE]} cannot be told here."
     )
     mains = Counter(one.verdict for one in papers if one.claim.main)
     if mains:

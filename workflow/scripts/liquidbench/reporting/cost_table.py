@@ -75,8 +75,8 @@ def costs_table(study: Study) -> Table:
         "core parameters are nominal: of a CfC that is not told the time, the two time maps act as one "
         "(docs/protocols.md, “Equal sizes”, has the numbers)",
         "latencies and epochs are medians, the training is the sum of its epochs, on the machine of the run. They do "
-        "not compare between machines, nor where several jobs shared one: the record of runs says which it was. Memory is "
-        "the most that the process held, the training split and torch itself among it, and without what a card held",
+        "not compare between machines, nor where several jobs shared one: the record of runs says which it was. Memory "
+        "is the most that the process held, the training split and torch itself among it, and without what a card held",
         *_about_energy(study),
         *_matches(study, groups),
     ]
