@@ -144,8 +144,8 @@ def test_the_comparisons_of_models_equal_those_of_a_plain_loop(monkeypatch):
 
 def test_a_large_study_is_planned_with_all_its_jobs(tmp_path):
     row = planning.plan(9, tmp_path, [])
-    # Eight models with two seeds, half of them stressed; four data sets; summary, tables, figures, claims and all.
-    assert (row["runs"], row["jobs"]) == (16, 16 + 8 + 2 * 4 + 5)
+    # Eight models with two seeds, half of them stressed; four data sets; summary, tables, figures, claims, page, all.
+    assert (row["runs"], row["jobs"]) == (16, 16 + 8 + 2 * 4 + 6)
     assert row["processor_seconds"] > 0 and 30 < row["peak_mebibytes"] < 2048
     with pytest.raises(SystemExit, match="no plan of 16 trainings"):
         planning.plan(9, tmp_path, ["-c", "raise SystemExit(3)"])

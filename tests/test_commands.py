@@ -96,6 +96,9 @@ CHECKS: dict[str, dict[str, Planned | Executed]] = {
         "snakemake --cores all -n": STUDY,
         MIRROR: Planned(36, train=13),
         "snakemake --cores all --configfile config/my-study.yaml": Planned(36, train=13),
+        "snakemake --cores all --configfile config/demo.yaml config/my-study.yaml": Planned(
+            38, train=15, force=True
+        ),
         "snakemake --cores all --configfile config/fair.yaml": Planned(499, train=300),
         "snakemake --cores all --configfile config/gaps.yaml": Planned(654, train=330),
         "snakemake --cores all physionet": SEPSIS,

@@ -152,7 +152,7 @@ def test_a_core_is_one_class_and_one_line(extended):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"slow": 20.0}, "models.leaky: unknown key slow. Allowed here: core, "),
+        ({"slow": 20.0}, "unknown key slow. Did you mean slowest? Allowed here: core, "),
         ({"layers": 2}, "models.leaky: unknown key layers. Allowed here: core, "),
         ({"slowest": "20"}, "models.leaky.slowest: '20' is not of type 'number', 'null'"),
         ({"units": 0}, "models.leaky.units: 0 is less than the minimum of 1"),

@@ -104,7 +104,8 @@ def test_what_is_broken_is_a_line_and_leaves_the_page_that_was_there(tmp_path, m
     with pytest.raises(SystemExit) as stopped:
         run_command(runpy.run_path(str(SCRIPT))["main"])
     assert re.fullmatch(
-        r"error: \S+figure_1\.svg: cannot be read .+\. Draw the figures again", str(stopped.value)
+        r"error: \S+figure_1\.svg: cannot be read .+\. Draw the figures again: .+",
+        str(stopped.value),
     )
     assert out.read_text() == "of an earlier study"
     assert [one.name for one in out.parent.iterdir()] == ["index.html"]

@@ -5,7 +5,6 @@ to the environment. What takes long to import is imported once; each request run
 this one, whose output goes to a file. The answer is a line, too: exit status and output.
 """
 
-import importlib
 import json
 import os
 import runpy
@@ -14,15 +13,27 @@ import tempfile
 import traceback
 from pathlib import Path
 
+
 # What they import of other projects. Nothing of this one: each copy has its own.
-SNAKEMAKE = ("snakemake.cli", "yaml", "jsonschema")
-PROGRAMS = ("torch", "pandas", "pyarrow.parquet", "PIL.Image", "onnx", "onnxruntime", "sklearn")
+def warm_snakemake() -> None:
+    import jsonschema  # noqa: F401
+    import snakemake.cli  # noqa: F401
+    import yaml  # noqa: F401
+
+
+def warm_programs() -> None:
+    import onnx  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import pandas  # noqa: F401
+    import PIL.Image  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import sklearn  # noqa: F401
+    import torch  # noqa: F401
 
 
 def answer(arguments: list[str], variables: dict[str, str]) -> tuple[int, str]:
     """Run a command in a child."""
-    for name in SNAKEMAKE if arguments[0] == "snakemake" else PROGRAMS:
-        importlib.import_module(name)
+    (warm_snakemake if arguments[0] == "snakemake" else warm_programs)()
     with tempfile.TemporaryFile() as output:
         child = os.fork()
         if child == 0:
