@@ -5,20 +5,15 @@ import argparse
 from liquidbench.errors import run_command
 from liquidbench.reporting.claim_page import write_claims
 from liquidbench.reporting.claims import judge, read_claims
-from liquidbench.reporting.study import read_study
+from liquidbench.reporting.study import add_study_arguments, read_study
 
 
 def main() -> None:
     """Parse the command line and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--summary", required=True, help="folder of the summaries")
+    add_study_arguments(parser)
     parser.add_argument("--claims", required=True, help="the claims, as docs/claims.md says")
     parser.add_argument("--paper", required=True, help="folder of the printed numbers")
-    parser.add_argument(
-        "--layout",
-        required=True,
-        help='JSON: {"main_protocols": {data set: protocol}, "stress_protocol": name}',
-    )
     parser.add_argument("--out", required=True, help="folder of the page")
     arguments = parser.parse_args()
     claims = read_claims(arguments.claims, arguments.paper)

@@ -6,13 +6,13 @@ from pathlib import Path
 from liquidbench.errors import run_command
 from liquidbench.reporting.figure_files import write_figures
 from liquidbench.reporting.runs import parse_runs
-from liquidbench.reporting.study import read_study
+from liquidbench.reporting.study import add_study_arguments, read_study
 
 
 def main() -> None:
     """Parse the command line and draw the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--summary", required=True, help="folder of the summaries")
+    add_study_arguments(parser)
     parser.add_argument("--results", required=True, help="folder of the run directories")
     parser.add_argument(
         "--runs",
@@ -21,11 +21,6 @@ def main() -> None:
     )
     parser.add_argument(
         "--paper", help="folder of the paper's printed numbers; without it none are drawn"
-    )
-    parser.add_argument(
-        "--layout",
-        required=True,
-        help='JSON: {"main_protocols": {data set: protocol}, "stress_protocol": name}',
     )
     parser.add_argument("--out", required=True, help="folder of the figures")
     parser.add_argument("--copies", type=Path, help="a folder for the SVG files alone, too")

@@ -7,23 +7,18 @@ from liquidbench.errors import run_command
 from liquidbench.page.figures import read_figures
 from liquidbench.page.page import Inputs, write_page
 from liquidbench.reporting.claims import judge, read_claims
-from liquidbench.reporting.study import read_study
+from liquidbench.reporting.study import add_study_arguments, read_study
 from liquidbench.reporting.table_files import build_tables
 
 
 def main() -> None:
     """Parse the command line and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--summary", required=True, help="folder of the summaries")
+    add_study_arguments(parser)
     parser.add_argument("--results", required=True, help="folder of the run directories")
     parser.add_argument("--figures", required=True, help="folder of the drawn figures")
     parser.add_argument("--claims", required=True, help="the claims, as docs/claims.md says")
     parser.add_argument("--paper", required=True, help="folder of the printed numbers")
-    parser.add_argument(
-        "--layout",
-        required=True,
-        help='JSON: {"main_protocols": {data set: protocol}, "stress_protocol": name}',
-    )
     parser.add_argument("--out", required=True, help="the page to write")
     arguments = parser.parse_args()
     study = read_study(arguments.summary, arguments.layout)

@@ -3,20 +3,15 @@
 import argparse
 
 from liquidbench.errors import run_command
-from liquidbench.reporting.study import read_study
+from liquidbench.reporting.study import add_study_arguments, read_study
 from liquidbench.reporting.table_files import build_tables, write_tables
 
 
 def main() -> None:
     """Parse the command line and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--summary", required=True, help="folder of the summaries")
+    add_study_arguments(parser)
     parser.add_argument("--paper", required=True, help="folder of the printed numbers")
-    parser.add_argument(
-        "--layout",
-        required=True,
-        help='JSON: {"main_protocols": {data set: protocol}, "stress_protocol": name}',
-    )
     parser.add_argument("--out", required=True, help="folder of the tables")
     arguments = parser.parse_args()
     study = read_study(arguments.summary, arguments.layout)

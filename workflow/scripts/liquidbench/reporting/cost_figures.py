@@ -7,6 +7,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from liquidbench.evaluation.statistics import mean_interval
 from liquidbench.reporting import style
+from liquidbench.reporting.bands import FEWEST_SEEDS
 from liquidbench.reporting.cost_table import QUALITY, cost_values
 from liquidbench.reporting.looks import (
     Look,
@@ -29,7 +30,6 @@ PANELS = {
     "energy": "energy of the training (kJ)",
 }
 IN_A_ROW = 3
-FEWEST_SEEDS = 3
 
 
 def costs_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:

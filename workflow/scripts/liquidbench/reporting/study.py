@@ -1,5 +1,6 @@
 """What tables and figures share: the summaries, the layout, and the groups of runs to show."""
 
+import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,6 +243,16 @@ def select(frame: pd.DataFrame, dataset: str, protocol: str, model: str) -> pd.D
 def title_of(dataset: str) -> str:
     """A data set's name as readers know it."""
     return DATASET_TITLES.get(dataset, dataset)
+
+
+def add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that every command on the summaries has: `summary` and `layout`, for `read_study`."""
+    parser.add_argument("--summary", required=True, help="folder of the summaries")
+    parser.add_argument(
+        "--layout",
+        required=True,
+        help='JSON: {"main_protocols": {data set: protocol}, "stress_protocol": name}',
+    )
 
 
 def read_study(summary: str | Path, layout: str) -> Study:

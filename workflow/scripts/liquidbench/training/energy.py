@@ -37,7 +37,7 @@ class EnergyMeter:
         before, self.before = self.before, self._readings()
         taken = []
         for name, now in self.before.items():
-            if name not in before or now is None or before[name] is None:
+            if now is None or before[name] is None:
                 return None
             since = now - before[name]
             if since < 0 and isinstance(name, Path):
