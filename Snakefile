@@ -33,6 +33,11 @@ if not RENDER_ONLY:
     include: "rules/stress.smk"
 
 
+if ARCHIVED:
+
+    include: "rules/unpack.smk"
+
+
 include: "rules/report.smk"
 include: "rules/export.smk"
 

@@ -20,10 +20,13 @@ from liquidbench.datasets.checksum import damaged_mark, is_to_be_remade
 from liquidbench.errors import InputError
 from liquidbench.failures import summary
 from liquidbench.files import sha256_of_code, sha256_of_file
+from liquidbench.sharing.unpacking import archived_files
 from liquidbench.stages import parts_of
 
 try:
     configuration.check(config, Path(PROJECT, "workflow/schemas/config.schema.yaml"))
+    # Name in the results folder to archive, where runs are not made but taken from archives.
+    ARCHIVED = archived_files(Path(config["archives"])) if config["archives"] else {}
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -62,7 +65,7 @@ BASELINE_NAMES = "|".join(BASELINES) or "(?!)"
 CORE_NAMES = f"(?!(?:{BASELINE_NAMES})/)[a-z0-9][a-z0-9_-]*"
 
 RENDER_TARGETS = {"summary", "tables", "figures", "claims", "report"}
-RENDER_TARGETS |= {"export", "export_with_weights"}
+RENDER_TARGETS |= {"export", "export_with_weights", "publish"}
 
 
 def requested_targets():
@@ -74,7 +77,7 @@ def requested_targets():
 
 
 REQUESTED = requested_targets()
-RENDER_ONLY = bool(REQUESTED) and REQUESTED <= RENDER_TARGETS
+RENDER_ONLY = bool(ARCHIVED) or (bool(REQUESTED) and REQUESTED <= RENDER_TARGETS)
 
 
 # A limit of this machine, or of one job of a cluster, but not of all its jobs: they have cards of their own.
@@ -168,8 +171,10 @@ def cache_for(result):
 
 
 def expected(path):
-    """The path in a full study; in a render-only one, only if it is there."""
-    return [path] if not RENDER_ONLY or Path(path).exists() else []
+    """The path in a full study; in a render-only one, only if it is there or in an archive."""
+    if not RENDER_ONLY or os.path.relpath(path, RESULTS) in ARCHIVED or Path(path).exists():
+        return [path]
+    return []
 
 
 def files_of_dataset(wildcards, dataset):

@@ -5,6 +5,7 @@ localrules:
     archive,
     export,
     export_with_weights,
+    publish,
 
 
 rule archive:
@@ -44,3 +45,27 @@ rule export:
 rule export_with_weights:
     input:
         f"{REPORTS}/study-with-weights.zip",
+
+
+# For a public place: no data, no texts, several small files.
+rule publish:
+    input:
+        rules.summary.output,
+        lambda wildcards: FILES_OF_RUNS,
+    output:
+        directory(f"{REPORTS}/to-publish"),
+    log:
+        f"{RESULTS}/logs/report/publish.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/publish.jsonl"
+    conda:
+        "../envs/report.yaml"
+    params:
+        script=script("publish.py"),
+        results=lambda wildcards: RESULTS,
+        runs=lambda wildcards: EXPECTED_RUNS,
+        configuration=lambda wildcards: json.dumps(config),
+        code=code_of("publish.py", "publish"),
+    shell:
+        "python {params.script:q} --results {params.results:q} --runs {params.runs:q}"
+        " --configuration {params.configuration:q} --out {output:q} 2>&1 | (tee {log:q} || true)"

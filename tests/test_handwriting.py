@@ -85,8 +85,8 @@ def test_errors_by_the_length_of_the_line(tmp_path):
     ("lines", "figures", "problem"),
     [
         (LINES[:4], {}, "4 lines, metrics.json says 5"),
-        (LINES, {"cer": 0.3}, "column prediction: gives a CER of 0.340000, metrics.json says 0.3"),
-        (LINES, {"cer_beam": 0.3}, "column prediction_beam: gives a CER of 0.190000"),
+        (LINES, {"cer": 0.3}, "gives a cer of 0.340000, metrics.json says 0.3"),
+        (LINES, {"cer_beam": 0.3}, "gives a cer_beam of 0.190000"),
     ],
 )
 def test_readings_that_contradict_the_metrics_are_refused(tmp_path, lines, figures, problem):

@@ -12,7 +12,7 @@ import pytest
 from fake_study import run_folder, run_item, write_run, write_stress, write_study
 from liquidbench.errors import InputError
 from liquidbench.files import sha256_of_file
-from liquidbench.sharing import importing
+from liquidbench.sharing import archive as archive_module
 from liquidbench.sharing.exporting import export_study
 from liquidbench.sharing.importing import import_archive, problems_with
 from workflow_helpers import PROJECT
@@ -358,11 +358,11 @@ def test_a_configuration_that_leads_out_of_the_folder_is_refused(take, archive, 
 
 
 def test_what_would_fill_the_disk_is_refused_unread(take, archive, tmp_path, monkeypatch):
-    monkeypatch.setattr(importing, "LARGEST_ARCHIVE", 10_000)
+    monkeypatch.setattr(archive_module, "LARGEST_ARCHIVE", 10_000)
     with pytest.raises(InputError, match="at most 10,000 are taken"):
         take()
     monkeypatch.undo()
-    monkeypatch.setattr(importing, "LARGEST_MEMBER", 500)
+    monkeypatch.setattr(archive_module, "LARGEST_MEMBER", 500)
     with pytest.raises(InputError, match="at most 500 are expected"):
         take()
     monkeypatch.undo()

@@ -29,6 +29,8 @@ STAGE_OF_SCRIPT = {
     "claims.py": "report",
     "report.py": "page",
     "export.py": "export",
+    "publish.py": "publish",
+    "unpack.py": "unpack",
 }
 
 

@@ -23,6 +23,10 @@ _REPORTING = (
     *_COMPARING,
     *_JUDGING,
 )
+_PACKING = (
+    "stages.py",
+    *(f"sharing/{name}.py" for name in ("configurations", "contents", "exporting")),
+)
 _PARTS = {
     "fetch": tuple(
         f"datasets/{name}.py" for name in ("archives", "download", "mirror", "sources", "transfer")
@@ -57,7 +61,16 @@ _PARTS = {
     ),
     "report": _REPORTING,
     "page": ("page", *_REPORTING),
-    "export": ("sharing", "stages.py", "reporting/runs.py"),
+    "export": (*_PACKING, "reporting/runs.py"),
+    "publish": (
+        *(*_PACKING, "sharing/publishing.py"),
+        *(f"reporting/{name}.py" for name in ("line_errors", "runs")),
+        *(f"evaluation/{name}.py" for name in ("edits", "metrics")),
+    ),
+    "unpack": (
+        "datasets/archives.py",
+        *(f"sharing/{name}.py" for name in ("archive", "configurations", "contents", "unpacking")),
+    ),
 }
 
 
@@ -65,7 +78,7 @@ def parts_of(stage: str, dataset: str | None = None) -> tuple[str, ...]:
     """The parts that a stage's results depend on, for `liquidbench.files.sha256_of_code`.
 
     Args:
-        stage: fetch, synthesise, prepare, train, baseline, stress, report, page or export.
+        stage: fetch, synthesise, prepare, train, baseline, stress, report, page, export, publish or unpack.
         dataset: for `prepare`, the data set, whose own reader counts too.
     """
     own = (f"datasets/{dataset}.py",) if stage == "prepare" else ()

@@ -1,4 +1,4 @@
-"""What the runs answered to each test example: `predictions.csv`, in the form that weighted metrics take."""
+"""What the runs answered to each test example, in the form that weighted metrics take."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from liquidbench.errors import InputError
-from liquidbench.evaluation.metrics import edits_and_lengths
+from liquidbench.evaluation.edits import KINDS
 from liquidbench.evaluation.weighted_metrics import (
     Answers,
     BinaryAnswers,
@@ -16,6 +16,7 @@ from liquidbench.evaluation.weighted_metrics import (
     LineAnswers,
     figures_of,
 )
+from liquidbench.reporting.line_errors import LINE_ERRORS, lines_read
 from liquidbench.reporting.runs import REMAKE, Run, read_table
 
 
@@ -25,7 +26,7 @@ class Predictions:
 
     Attributes:
         ids: (examples,) the different test examples, sorted.
-        targets: (rows,) what was asked, as text.
+        targets: (rows,) what was asked, as text; of lines, its digest.
         answers: the answers.
         correct: (rows,) bool; None for lines, and for hours, which are not independent of each other.
     """
@@ -47,9 +48,11 @@ def read_predictions(results: str | Path, run: Run) -> Predictions | None:
         InputError: a column is missing or holds no numbers, or the accuracy is not that of `metrics.json`.
     """
     path = Path(results, run.key.directory, "predictions.csv")
+    task = run.metrics["task"]
+    if task == "transcription" and (path.is_file() or path.with_name(LINE_ERRORS).is_file()):
+        return _lines(path.parent)
     if not path.is_file():
         return None
-    task = run.metrics["task"]
     scored = ["probability"] if task == "binary" else []
     table = read_table(path, ["id", "target", "prediction", *scored], scored, REMAKE)
     if table.empty:
@@ -62,18 +65,27 @@ def read_predictions(results: str | Path, run: Run) -> Predictions | None:
     targets = table["target"].to_numpy(dtype=str)
     answers = _answers(path, task, table, units.astype(np.int64), len(ids))
     correct = None
-    if task != "transcription" and not hourly:
+    if not hourly:
         correct = targets == table["prediction"].to_numpy(dtype=str)
         _check_accuracy(path, figures_of(answers)["accuracy"], run.metrics["test"].get("accuracy"))
     return Predictions(ids, targets, answers, correct)
 
 
+def _lines(folder: Path) -> Predictions:
+    """The greedy readings of lines."""
+    lines = lines_read(folder).sort_values("id", kind="stable")
+    if lines.empty:
+        raise InputError(folder / "predictions.csv", "no rows", REMAKE)
+    ids, units = np.unique(lines["id"].to_numpy(dtype=str), return_inverse=True)
+    edits = np.stack([lines[list(KINDS)].sum(axis=1), lines["word_edits"]]).astype(np.float64)
+    lengths = np.stack([lines["characters"], lines["words"]]).astype(np.float64)
+    answers = LineAnswers(edits, lengths, units.astype(np.int64), len(ids))
+    return Predictions(ids, lines["target_digest"].to_numpy(dtype=str), answers, correct=None)
+
+
 def _answers(
     path: Path, task: str, table: pd.DataFrame, units: NDArray[np.int64], count: int
 ) -> Answers:
-    if task == "transcription":
-        edits, lengths = edits_and_lengths(table["target"].tolist(), table["prediction"].tolist())
-        return LineAnswers(edits, lengths, units, count)
     if task == "classification":
         correct = (table["target"] == table["prediction"]).to_numpy(dtype=bool)
         return ClassAnswers(correct, units, count)

@@ -8,12 +8,12 @@ import yaml
 
 
 def portable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what holds on one machine alone: the mirror, and folders outside of the project."""
+    """A configuration without what holds in one place alone: the mirror, archives to draw from, folders outside."""
     usual = {"raw": "resources/raw", "results": "results", "reports": "reports"}
     paths = {
         name: path if is_inside(path) else usual[name] for name, path in config["paths"].items()
     }
-    return {**config, "mirror": "", "paths": paths}
+    return {**config, "mirror": "", "archives": "", "paths": paths}
 
 
 def is_inside(path: Any) -> bool:

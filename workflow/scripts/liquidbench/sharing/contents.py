@@ -24,6 +24,7 @@ _OF_RUN = (
     "confusion.csv",
     "features.csv",
     "history.csv",
+    "line_errors.csv",
     METRICS,
     "predictions.csv",
     "provenance.json",

@@ -47,9 +47,7 @@ def export_study(
         InputError: no run has finished, or weights are asked for and a run has none.
     """
     runs = sorted(set(runs))
-    finished = {run for run in runs if (results / run / METRICS).is_file()}
-    if not finished:
-        raise InputError(results, "no configured run has finished", "Run the study first")
+    finished = finished_of(results, runs)
     bare = [
         run
         for run in sorted(finished)
@@ -65,7 +63,7 @@ def export_study(
         for name in names_below(results, weights)
         if name.rpartition("/")[0] in finished | datasets | {"summary"}
     ]
-    configuration = (json.dumps(portable(config), indent=1, ensure_ascii=False) + "\n").encode()
+    configuration = configuration_member(config)
     files = {RESULTS + name: Content.of_file(results / name) for name in names}
     manifest = ArchiveManifest(
         study=config["study"],
@@ -75,16 +73,45 @@ def export_study(
         missing=tuple(run for run in runs if run not in finished),
         files=files | {CONFIGURATION: Content.of_bytes(configuration)},
     )
-    with written_whole(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        archive.writestr(_member(MANIFEST), manifest.as_json())
-        archive.writestr(_member(CONFIGURATION), configuration)
-        for name in names:
-            member = _member(RESULTS + name)
-            # Known beforehand, so that a file above 2 GiB gets a header that can hold its size.
-            member.file_size = files[RESULTS + name].size
-            with (results / name).open("rb") as source, archive.open(member, "w") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
+    members = {MANIFEST: manifest.as_json(), CONFIGURATION: configuration}
+    write_archive(out, {**members, **{RESULTS + name: results / name for name in names}})
     return manifest
+
+
+def finished_of(results: Path, runs: Iterable[str]) -> set[str]:
+    """The run directories that have their metrics.
+
+    Raises:
+        InputError: none has.
+    """
+    finished = {run for run in runs if (results / run / METRICS).is_file()}
+    if not finished:
+        raise InputError(results, "no configured run has finished", "Run the study first")
+    return finished
+
+
+def configuration_member(config: Mapping[str, Any]) -> bytes:
+    """The bytes of a study's configuration, as it travels."""
+    return (json.dumps(portable(config), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def write_archive(out: Path, members: Mapping[str, bytes | Path]) -> None:
+    """Write a zip file, whole or not at all: the same members in the same order give the same bytes.
+
+    Args:
+        out: the zip file.
+        members: name to content, or to the file that holds it.
+    """
+    with written_whole(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, content in members.items():
+            member = _member(name)
+            if isinstance(content, bytes):
+                archive.writestr(member, content)
+                continue
+            # Known beforehand, so that a file above 2 GiB gets a header that can hold its size.
+            member.file_size = content.stat().st_size
+            with content.open("rb") as source, archive.open(member, "w") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
 
 
 def _member(name: str) -> zipfile.ZipInfo:

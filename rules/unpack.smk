@@ -1,0 +1,25 @@
+# A study that is drawn from archives of its runs, and trains nothing: `archives` in the configuration.
+
+
+localrules:
+    unpack,
+
+
+rule unpack:
+    input:
+        sorted({str(path) for path in ARCHIVED.values()}),
+    output:
+        [f"{RESULTS}/{name}" for name in ARCHIVED],
+    log:
+        f"{RESULTS}/logs/report/unpack.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report/unpack.jsonl"
+    conda:
+        "../envs/report.yaml"
+    params:
+        script=script("unpack.py"),
+        archives=config["archives"],
+        results=lambda wildcards: RESULTS,
+        code=code_of("unpack.py", "unpack"),
+    shell:
+        "python {params.script:q} --archives {params.archives:q} --results {params.results:q} 2>&1 | (tee {log:q} || true)"
