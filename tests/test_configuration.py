@@ -201,9 +201,15 @@ def test_a_wrong_schedule_is_told_what_is_wrong_with_it(study, schedule, told):
             ["lstm", "mamba"],
             None,
             "no model 'mamba'",
-            "cfc-128, cfc-256, cfc-as-lstm",
+            "cfc-128-clipped, cfc-256, cfc-as-lstm",
         ),
-        ("stress.models", ["mamba"], None, "no model 'mamba'", "cfc-128, cfc-256, cfc-as-lstm"),
+        (
+            "stress.models",
+            ["mamba"],
+            None,
+            "no model 'mamba'",
+            "cfc-128-clipped, cfc-256, cfc-as-lstm",
+        ),
         ("datasets.nmnist.protocol", "realised", None, "'realised' for nmnist", "paper, released"),
         # It exists, but for another data set.
         (

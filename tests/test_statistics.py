@@ -89,6 +89,22 @@ def test_cochran_s_interval_by_hand():
     assert cochran_estimate(0.1, ((0.0, 4),)).p_value == 0.0
 
 
+@pytest.mark.parametrize("seeds", range(2, 41))
+def test_p_values_of_any_number_of_seeds_belong_to_their_intervals(seeds):
+    """scipy 1.17 has an infinite quantile far out, for four seeds among others."""
+    parts = ((3e-4, seeds - 1.0), (1e-4, 4066.0))
+    p_values = []
+    for value in (0.001, 0.02, 0.06, 0.1, 0.5, 30.0):
+        p_value = cochran_estimate(value, parts).p_value
+        p_values.append(p_value)
+        if p_value > 1e-9:
+            assert cochran_estimate(value, parts, 1 - p_value).low == pytest.approx(0, abs=1e-6 * max(1, value))
+    assert sorted(p_values, reverse=True) == p_values
+    # Between Student's for the seeds' degrees of freedom and the normal's.
+    error = math.sqrt(4e-4)
+    assert stats.norm.sf(0.1 / error) * 2 < p_values[3] < stats.t.sf(0.1 / error, seeds - 1) * 2
+
+
 def test_two_way_variance_is_that_of_the_mean_squares():
     values = np.random.default_rng(3).normal(size=(5, 8)) + np.arange(8)
     seeds, draws = values.shape

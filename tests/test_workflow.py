@@ -165,7 +165,7 @@ def test_settings_for_sepsis_are_planned_beside_the_study_s_own_runs(project):
     planned = runs_planned(result.stdout, "train")
     own = runs_planned(snakemake(project, "-n", "physionet").stdout, "train")
     assert own < planned and {run[0] for run in planned} == {"physionet"}
-    assert len(planned) == 12 * len(SEEDS)
+    assert len(planned) == 17 * len(SEEDS)
 
 
 def test_seeds_repeat_runs_and_a_data_set_taken_out_takes_its_jobs_along(project):

@@ -52,6 +52,8 @@ from scipy import optimize, special, stats
 
 # Of sums of some thousand rates; the least difference that metrics of so many examples can have is far above.
 ROUNDING = 1e-12
+# Natural logarithms of half a p-value, down to the least that is told, 1e-130.
+_LOG_TAILS = (-1.0, -3.0, -10.0, -30.0, -100.0, -300.0)
 
 
 @dataclass(frozen=True)
@@ -154,10 +156,13 @@ def _two_sided(parts: Parts, distance: float) -> float:
     def excess(log_tail: float) -> float:
         return -_cochran_quantile(parts, np.exp(log_tail)) - distance
 
-    smallest = -600.0
-    if excess(smallest) < 0:
-        return float(2 * np.exp(smallest))
-    return float(2 * np.exp(optimize.brentq(excess, smallest, np.log(0.5), xtol=1e-10)))
+    # Step by step: far below, scipy's quantile can be infinite on the wrong side (1.17.1, three degrees, 1e-261).
+    high = np.log(0.5)
+    for low in _LOG_TAILS:
+        if excess(low) > 0:
+            return float(2 * np.exp(optimize.brentq(excess, low, high, xtol=1e-10)))
+        high = low
+    return float(2 * np.exp(high))
 
 
 def without_rounding(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
