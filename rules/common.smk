@@ -23,6 +23,7 @@ from liquidbench.files import sha256_of_code, sha256_of_file
 from liquidbench.sharing.unpacking import archived_files
 from liquidbench.stages import parts_of
 
+configuration.leave_out_unstudied(config)
 try:
     configuration.check(config, Path(PROJECT, "workflow/schemas/config.schema.yaml"))
     # Name in the results folder to archive, where runs are not made but taken from archives.

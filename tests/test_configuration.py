@@ -54,6 +54,26 @@ def refusal(config: dict[str, Any], key: str, value: Any) -> InputError:
     return caught.value
 
 
+def test_data_sets_that_are_null_are_neither_studied_nor_stressed(study):
+    config = changed(changed(study, "datasets.iam", None), "datasets.quickdraw", None)
+    configuration.leave_out_unstudied(config)
+    configuration.check(config, SCHEMA)
+    assert {run.dataset for run in configuration.all_runs(config)} == {"nmnist", "physionet"}
+    # What applies to lines and drawings alone goes with them; a name that does not exist is still refused.
+    expected = [
+        n for n in study["stress"]["corruptions"] if n not in ("drop_strokes", "blank_columns")
+    ]
+    assert config["stress"]["corruptions"] == expected
+    everything = copy.deepcopy(study)
+    configuration.leave_out_unstudied(everything)
+    assert everything == study
+    wrong = changed(study, "stress.corruptions", ["zero_steps", "drop_pages"])
+    wrong["datasets"]["iam"] = None
+    configuration.leave_out_unstudied(wrong)
+    with pytest.raises(InputError, match="drop_pages"):
+        configuration.check(wrong, SCHEMA)
+
+
 @pytest.mark.parametrize(
     "overlays",
     [(), ("demo",), ("mirror",), ("fair",), ("fair", "demo"), ("gaps",), ("gaps", "demo")],

@@ -98,7 +98,9 @@ def test_p_values_of_any_number_of_seeds_belong_to_their_intervals(seeds):
         p_value = cochran_estimate(value, parts).p_value
         p_values.append(p_value)
         if p_value > 1e-9:
-            assert cochran_estimate(value, parts, 1 - p_value).low == pytest.approx(0, abs=1e-6 * max(1, value))
+            assert cochran_estimate(value, parts, 1 - p_value).low == pytest.approx(
+                0, abs=1e-6 * max(1, value)
+            )
     assert sorted(p_values, reverse=True) == p_values
     # Between Student's for the seeds' degrees of freedom and the normal's.
     error = math.sqrt(4e-4)

@@ -160,12 +160,13 @@ def test_models_that_meet_gaps_are_planned_beside_the_study_s_own_runs(project, 
 
 
 def test_settings_for_sepsis_are_planned_beside_the_study_s_own_runs(project):
-    result = snakemake(project, "-n", "physionet", "--configfile", "config/sepsis.yaml")
+    result = snakemake(project, "-n", "--configfile", "config/sepsis.yaml")
     assert result.returncode == 0, result.stdout
     planned = runs_planned(result.stdout, "train")
     own = runs_planned(snakemake(project, "-n", "physionet").stdout, "train")
     assert own < planned and {run[0] for run in planned} == {"physionet"}
     assert len(planned) == 17 * len(SEEDS)
+    assert "stress" not in job_counts(result.stdout)
 
 
 def test_seeds_repeat_runs_and_a_data_set_taken_out_takes_its_jobs_along(project):

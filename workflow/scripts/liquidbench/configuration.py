@@ -24,7 +24,7 @@ from liquidbench.configuration_checks import (
     training_of,
 )
 from liquidbench.errors import InputError
-from liquidbench.evaluation.corruptions import applying_to
+from liquidbench.evaluation.corruptions import CORRUPTIONS, applying_to
 from liquidbench.options import options_of
 
 
@@ -70,6 +70,26 @@ def read_schema(schema_path: str | Path) -> dict[str, Any]:
         for name, options in cores.items()
     ]
     return schema
+
+
+def leave_out_unstudied(config: Config) -> None:
+    """Take data sets that are null out of a configuration, and out of its stress test; changes it in place.
+
+    So a further file can leave a data set out: merged, a key can be replaced but not taken away.
+    """
+    gone = {name for name, settings in (config.get("datasets") or {}).items() if settings is None}
+    if not gone:
+        return
+    for name in gone:
+        del config["datasets"][name]
+    stress = config["stress"]
+    stress["datasets"] = [name for name in stress["datasets"] if name not in gone]
+
+    def stays(corruption: str) -> bool:
+        applies = set(CORRUPTIONS[corruption].datasets) if corruption in CORRUPTIONS else set()
+        return not applies & gone or bool(applies & set(stress["datasets"]))
+
+    stress["corruptions"] = [name for name in stress["corruptions"] if stays(name)]
 
 
 def check(config: Config, schema_path: str | Path) -> None:

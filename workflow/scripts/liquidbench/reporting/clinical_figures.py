@@ -61,9 +61,7 @@ def alarms_figure(
         lower.grid(alpha=0.3)
     handles = model_handles((group.model for group in groups), looks, dashed=True) + keys
     handles += grid[1, 0].get_legend_handles_labels()[0]
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=3
-    )
+    style.legend_below(figure, handles, most=4, handlelength=3)
     return figure, title, f"{about_runs(groups)} {_what_to_see(study, groups, levels, printed)}"
 
 

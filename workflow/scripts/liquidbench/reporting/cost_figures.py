@@ -72,7 +72,7 @@ def costs_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
     hourly = any(study.is_hourly(group) for group in groups)
     handles = model_handles((group.model for group in groups), looks, dashed=False)
     handles = [_without_line(handle) for handle in handles] + protocol_handles(fills)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))
+    style.legend_below(figure, handles, most=5)
     return figure, title, f"{about_runs(groups)} {_what_to_see(groups, metric, heading, hourly)}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from liquidbench.reporting import style
 from liquidbench.reporting.architecture_figures import architecture_figure, read_architecture
@@ -15,6 +16,7 @@ from liquidbench.reporting.example_figures import (
     recording_figure,
     stay_figure,
 )
+from liquidbench.reporting.figure_parts import add_in_parts
 from liquidbench.reporting.gallery import Gallery
 from liquidbench.reporting.handwriting import line_length_figure
 from liquidbench.reporting.printed import read_printed
@@ -139,11 +141,17 @@ def _add_results(
     finished = [group for group in groups if group.finished]
     trained = [group for group in finished if not study.is_baseline(group)]
     if trained:
-        figure, title, caption = training_figure(study, trained)
         without = [group.model for group in finished if group not in trained]
-        if without:
-            caption += f" Not drawn, because nothing is trained in epochs: {', '.join(without)}."
-        gallery.add(f"training_curves_{dataset}", figure, title, caption)
+
+        def draw(part: list[Group]) -> tuple[Figure, str, str]:
+            figure, title, caption = training_figure(study, part)
+            if without:
+                caption += (
+                    f" Not drawn, because nothing is trained in epochs: {', '.join(without)}."
+                )
+            return figure, title, caption
+
+        add_in_parts(gallery, f"training_curves_{dataset}", trained, draw)
     else:
         reason = "no model is trained in epochs" if finished else "no finished run"
         gallery.leave_out(f"training_curves_{dataset}", reason)
@@ -162,7 +170,9 @@ def _add_results(
     tested = [group for group in finished if _has(study.frames["stress"], group)]
     if tested:
         printed = read_printed(paper, 3) if paper is not None else None
-        gallery.add(f"stress_{dataset}", *stress_figure(study, tested, printed))
+        add_in_parts(
+            gallery, f"stress_{dataset}", tested, lambda part: stress_figure(study, part, printed)
+        )
     elif any(group.protocol == study.layout.stress_protocol for group in groups):
         gallery.leave_out(f"stress_{dataset}", "no run with a `stress.csv`")
 
@@ -197,7 +207,9 @@ def _add_alarms(
     told = [group for group in sepsis if _has(study.frames["calibration"], group)]
     if told:
         printed = read_printed(paper, 2) if paper is not None else None
-        gallery.add("alarms_physionet", *alarms_figure(study, told, printed))
+        add_in_parts(
+            gallery, "alarms_physionet", told, lambda part: alarms_figure(study, part, printed)
+        )
     elif sepsis:
         gallery.leave_out("alarms_physionet", "no finished run")
 

@@ -131,7 +131,7 @@ def line_length_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, 
         Line2D([], [], color=style.GREY, ls=look, label=READING_NAMES[reading])
         for reading, look in READING_LINES.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    style.legend_below(figure, handles, most=len(handles))
     caption = (
         f"{about_runs(groups)} Solid: greedy reading; dashed: beam search. {BIN} neighbouring lengths "
         f"share a point. Hollow and not joined: fewer than {FEWEST_LINES} test lines, which say little. "

@@ -131,8 +131,7 @@ def _legend(figure: Figure, handles: list[Line2D]) -> None:
         Line2D([], [], color=style.GREY, ls=line, label=names[split])
         for split, line in SPLIT_LINES.items()
     ]
-    columns = min(len(handles), MOST_IN_A_ROW)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    style.legend_below(figure, handles, most=MOST_IN_A_ROW)
 
 
 def confusion_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:

@@ -170,8 +170,7 @@ def _legend(
         handles.append(Line2D([], [], **hollow, label=label))
     if no_skill:
         handles.append(Line2D([], [], color=style.GREY, ls=":", lw=1.2, label="no skill"))
-    columns = min(6, len(handles))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)
+    style.legend_below(figure, handles, most=6, handlelength=3)
 
 
 def _about_printed(groups: list[Group]) -> str:

@@ -1,10 +1,13 @@
 """How every figure looks: colours, fonts, the synthetic banner. (A model's own look: `looks.py`.)"""
 
+from collections.abc import Sequence
+
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -74,6 +77,25 @@ def new_figure(
     if synthetic:
         _add_banner(figure, BANNER_HEIGHT / total)
     return figure
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], most: int, **options) -> None:
+    """One legend for all panels, below them: in as many columns as fit into the figure, at most `most`.
+
+    Args:
+        figure: with its final width.
+        handles: what the legend shows, each with a label.
+        most: columns.
+        options: of matplotlib's legend.
+    """
+    renderer = figure.canvas.get_renderer()
+    for columns in range(min(most, len(handles)), 0, -1):
+        legend = figure.legend(
+            handles=handles, loc="outside lower center", ncols=columns, **options
+        )
+        if columns == 1 or legend.get_window_extent(renderer).width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def _add_banner(figure: Figure, height: float) -> None:
