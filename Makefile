@@ -21,7 +21,7 @@ DATASET =
 # Through the environment, where no shell reads them as commands.
 export RAW RESULTS REPORTS STAGE DATASET
 
-.PHONY: help setup demo test bench lint format environments dag sizes clean clean-demo lock
+.PHONY: help setup demo test reference bench lint format environments dag sizes clean clean-demo lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,17 @@ demo: setup ## Run the whole study on small synthetic data, in minutes (CORES=..
 # Whole files to each process: what a file's tests share is made once.
 test: setup ## Run the tests, CORES at a time (ARGS=... goes to pytest)
 	@python -m pytest --numprocesses $(CORES) --dist loadfile $(ARGS)
+
+# Without torch and without data, from the archives of its runs.
+reference: setup ## Draw the reference study again and compare it with what is committed
+	@for name in reference reference-sepsis; do \
+	    python -m snakemake tables figures claims report --cores $(CORES) --configfile "config/$$name.yaml"; \
+	done
+	@changed=$$(git status --porcelain -- resources/reference); \
+	if [[ -n $$changed ]]; then \
+	    printf '%s\n' 'error: not what is committed:' "$$changed" >&2; exit 1; \
+	fi
+	@echo 'Every file is what is committed. Open resources/reference/reports/index.html'
 
 # One after the other, and nothing beside them: they measure time.
 BENCHMARKS := cores preparation loader reading epochs differences
