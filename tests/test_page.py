@@ -17,6 +17,7 @@ from liquidbench.page.figures import Figures, PageFigure, read_figures
 from liquidbench.page.overview import cautions, lines, machine, summary_line
 from liquidbench.page.page import render, write_page
 from liquidbench.page.runs import address, run_rows
+from liquidbench.reporting.study import OFFICIAL_SIZES
 from page_helpers import (
     SCRIPT,
     arguments,
@@ -149,7 +150,7 @@ def test_each_caution_names_the_data_sets_that_it_is_about(tmp_path):
     single = write_whole(tmp_path, "physionet", seeds=1)
     assert told(tmp_path, [*real, *synthetic, *partial, *single]) == [
         "Synthetic data: IAM",
-        "Not all of the paper's data: QuickDraw",
+        "Not the paper's data: QuickDraw",
         "One seed: PhysioNet",
         "2 of 9 configured runs have not finished",
     ]
@@ -160,7 +161,7 @@ def test_each_caution_names_the_data_sets_that_it_is_about(tmp_path):
     table = page.one("section", id="what-was-run").one("table")
     assert [[cell.words for cell in row[:3]] for row in table.rows()] == [
         ["N-MNIST", "download", "released"],
-        ["QuickDraw", "download not all of the paper's data", "released"],
+        ["QuickDraw", "download not the paper's data", "released"],
         ["IAM", "SYNTHETIC", "released"],
         ["PhysioNet", "download", "paper"],
     ]
@@ -175,19 +176,28 @@ def test_each_caution_names_the_data_sets_that_it_is_about(tmp_path):
     assert shown[:6] == [*["download"] * 2, *["SYNTHETIC"] * 2, *["–"] * 2]
 
 
-def test_a_mirror_and_other_classes_are_told(tmp_path):
-    mirror = write_whole(tmp_path, "nmnist")
-    for item in mirror:
+def test_a_mirror_and_other_classes_are_told(tmp_path, monkeypatch):
+    few = write_whole(tmp_path, "nmnist")
+    for item in few:
         change(run_folder(tmp_path, item), source="mirror")
-    other = write_whole(tmp_path, "quickdraw")
+    whole = write_whole(tmp_path, "physionet")
+    for item in whole:
+        change(run_folder(tmp_path, item), source="mirror")
+    monkeypatch.setitem(OFFICIAL_SIZES, "physionet", 500)
+    unknown = write_whole(tmp_path, "quickdraw")
+    for item in unknown:
+        change(run_folder(tmp_path, item), source="mirror")
+    other = write_whole(tmp_path, "quickdraw", protocol="paper")
     for item in other:
         five = PREPARED["quickdraw"] | {"categories": CATEGORIES[:5]}
         change_settings(run_folder(tmp_path, item), dataset=five)
-    assert told(tmp_path, [*mirror, *other]) == ["Not all of the paper's data: QuickDraw"]
-    study = study_of(tmp_path, [*mirror, *other])
-    assert [(line.data, line.partial) for line in lines(study)] == [
+    items = [*few, *unknown, *other, *whole]
+    assert told(tmp_path, items) == ["Not the paper's data: N-MNIST, QuickDraw"]
+    assert [(line.data, line.partial) for line in lines(study_of(tmp_path, items))] == [
+        ("mirror", "not the paper's data"),
         ("mirror", "the paper's task, from a mirror"),
-        ("download", "not all of the paper's data"),
+        ("download", "not the paper's data"),
+        ("mirror", ""),
     ]
 
 

@@ -75,7 +75,13 @@ def _partial(group: Group) -> str:
         return ""
     if group.synthetic:
         return "synthetic"
-    return "the paper's task, from a mirror" if group.whole else "not all of the paper's data"
+    return "not the paper's data" if _other_data(group) else "the paper's task, from a mirror"
+
+
+def _other_data(group: Group) -> bool:
+    """Whether real data are known not to be the paper's: limited, of other classes, or more or fewer examples."""
+    known = not group.whole or group.official_size is False
+    return bool(group.finished) and not group.synthetic and not group.papers_data and known
 
 
 def _as_the_paper(group: Group) -> bool:
@@ -102,12 +108,12 @@ def cautions(study: Study) -> list[Caution]:
                 "the real data.",
             )
         )
-    partial = _titles(g for g in groups if g.finished and not g.synthetic and not g.whole)
+    partial = _titles(group for group in groups if _other_data(group))
     if partial:
         found.append(
             Caution(
-                f"Not all of the paper's data: {partial}",
-                "Prepared with a limit, or with other classes than the paper's: a smaller or another task.",
+                f"Not the paper's data: {partial}",
+                "Other files, a part of the official ones, or other classes: a smaller or another task.",
             )
         )
     own = [group for group in groups if _stands_for_the_papers(study, group)]

@@ -19,9 +19,6 @@ from liquidbench.reporting.differences import NO_FIGURE, ONE_SEED, percent
 from liquidbench.reporting.stress_differences import AREA, ERRORS, LOSS
 from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, select, title_of
 
-# Examples of the official files: (train, test) where they are split, else in all. Fewer are a part of the data.
-OFFICIAL_SIZES = {"nmnist": (60_000, 10_000), "iam": (6_482, 2_915), "physionet": 20_336}
-
 
 @dataclass(frozen=True)
 class Basis:
@@ -191,25 +188,12 @@ class Evidence:
             seeds=seeds,
             examples=" or ".join(dict.fromkeys(group.examples for group in groups)),
             data=" and ".join(dict.fromkeys(group.data for group in groups)),
-            papers_data=all(self._papers_data(group) for group in groups),
+            papers_data=all(group.papers_data for group in groups),
             papers_models=all(
                 group.protocol in PAPERS_PROTOCOLS and not group.overrides for group in groups
             ),
             synthetic=any(bool(group.synthetic) for group in groups),
         )
-
-    def _papers_data(self, group: Group) -> bool:
-        """Downloaded whole, or a mirror's files with exactly as many examples as the official ones."""
-        if group.papers_data:
-            return True
-        official = OFFICIAL_SIZES.get(group.dataset)
-        if official is None or group.synthetic or not group.whole:
-            return False
-        rows = select(self.study.frames["runs"], group.dataset, group.protocol, group.model)
-        rows = rows[rows["state"] == "finished"]
-        pairs = zip(rows["train_examples"], rows["test_examples"], strict=True)
-        sizes = {(int(a), int(b)) if isinstance(official, tuple) else int(a + b) for a, b in pairs}
-        return sizes == {official}
 
     def difference(self, groups: Sequence[Group], wanted: Quantity) -> Difference:
         """First less second, paired by seed.

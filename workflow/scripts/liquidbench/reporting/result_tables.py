@@ -67,9 +67,14 @@ def common_notes(
         notes.append(f"printed in the paper, not configured here: {', '.join(absent)}")
     notes += _mixed_caches(study, groups)
     notes += interval_notes(study, groups) if estimates else []
-    if any(group.data not in ("–", "SYNTHETIC", "download") for group in groups):
+    mirrored = [group for group in groups if group.data not in ("–", "SYNTHETIC", "download")]
+    if any(not group.papers_data for group in mirrored):
         notes.append(
             "Data `mirror`: files from a folder of the user's, which need not be the paper's data"
+        )
+    if same := dict.fromkeys(title_of(group.dataset) for group in mirrored if group.papers_data):
+        notes.append(
+            f"Data `mirror`, {', '.join(same)}: as many examples as in the official files, and so taken for them"
         )
     return notes
 
@@ -96,8 +101,8 @@ def comparison_notes(study: Study, groups: list[Group]) -> list[str]:
     notes = []
     if any(group.finished and not group.papers_data for group in groups):
         notes.append(
-            "a difference is taken only where the data are the paper's: the official files, "
-            "downloaded and whole; not with synthetic data, a mirror's files or a part of them"
+            "a difference is taken only where the data are the paper's: the official files, whole, downloaded or "
+            "as many in a mirror; not with synthetic data, other files or a part of them"
         )
     settings = study.frames["settings"]
     layers = settings[settings["setting"] == "architecture.core.layers"]

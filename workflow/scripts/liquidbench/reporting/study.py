@@ -85,11 +85,26 @@ class Layout:
     confidence: float = 0.95
 
 
+# Examples of the official files: (train, test) where they are split, else in all. Fewer are a part of the data.
+OFFICIAL_SIZES = {"nmnist": (60_000, 10_000), "iam": (6_482, 2_915), "physionet": 20_336}
+
+
+def _official_size(dataset: str, done: pd.DataFrame) -> bool | None:
+    """Whether finished runs have exactly as many examples as the official files; None if that is not known."""
+    official = OFFICIAL_SIZES.get(dataset)
+    if official is None or done.empty:
+        return None
+    pairs = zip(done["train_examples"], done["test_examples"], strict=True)
+    sizes = {(int(a), int(b)) if isinstance(official, tuple) else int(a + b) for a, b in pairs}
+    return sizes == {official}
+
+
 @dataclass(frozen=True)
 class Group:
     """Runs that differ in the seed alone. `finished` and `missing` are seeds.
 
-    `whole`: prepared as the paper's task, without a limit. `papers_data`: that, from the official files.
+    `whole`: prepared as the paper's task, without a limit. `official_size`: whether there are as many examples as in
+    the official files; None where their number is not known. `papers_data`: whole, and downloaded or of that size.
     """
 
     dataset: str
@@ -102,6 +117,7 @@ class Group:
     examples: str
     overrides: str = ""
     whole: bool = False
+    official_size: bool | None = None
     papers_data: bool = False
 
     @property
@@ -157,6 +173,8 @@ class Study:
         sizes = done[["train_examples", "test_examples"]].drop_duplicates()
         whole = self._is_whole(dataset, protocol, model)
         synthetic = None if done.empty else bool((done["synthetic"] == "True").all())
+        official_size = _official_size(dataset, done)
+        official = set(done["source"]) == {"download"} or bool(official_size)
         return Group(
             dataset=dataset,
             protocol=protocol,
@@ -169,8 +187,9 @@ class Study:
             or "–",
             overrides=self._overrides(dataset, protocol, model),
             whole=whole,
+            official_size=official_size,
             # A mirror's files may be others under the same names.
-            papers_data=whole and set(done["source"]) == {"download"},
+            papers_data=whole and official and not synthetic,
         )
 
     def _is_whole(self, dataset: str, protocol: str, model: str) -> bool:
