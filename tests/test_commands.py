@@ -82,6 +82,8 @@ WITH_CONFIGURATION = (("--cores 1", "--cores 1 --configfile config/demo.yaml"),)
 STUDY_FILE = (("study.zip", "demo/reports/study.zip"),)
 IMPORTED = (("results/imported/study.json", "demo/results/imported/study.json"),)
 MIRROR = "LIQUIDBENCH_MIRROR=/path/to/mirror snakemake --cores all --configfile config/mirror.yaml"
+DRAWN_AGAIN = "snakemake tables figures claims report --cores 2 --configfile"
+TRAINED_AGAIN = "LIQUIDBENCH_MIRROR=/path/to/mirror snakemake --cores all --configfile"
 ONE_LINE = (
     'python -c \'import pyarrow.parquet as pq; open("new/line.png", "wb").write('
     'pq.read_table("demo/raw/iam/synthetic/test.parquet")["image"][0].as_py()["bytes"])\''
@@ -205,7 +207,16 @@ CHECKS: dict[str, dict[str, Planned | Executed]] = {
         "snakemake --cores all physionet": SEPSIS,
         "snakemake tables figures claims report --cores 1": DRAWN,
     },
+    "docs/reference-study.md": {
+        "make reference": MADE,
+        f"{DRAWN_AGAIN} config/reference.yaml": Planned(6),
+        f"{DRAWN_AGAIN} config/reference-sepsis.yaml": Planned(6),
+        f"{TRAINED_AGAIN} config/reference.yaml config/again.yaml": Planned(205, train=99),
+    },
     "docs/sharing.md": {
+        "snakemake publish --cores 1": Executed(
+            demo=True, instead=WITH_CONFIGURATION, leaves=("demo/reports/to-publish/part-1.zip",)
+        ),
         "snakemake export --cores 1": Executed(
             demo=True, instead=WITH_CONFIGURATION, leaves=("demo/reports/study.zip",)
         ),
@@ -460,7 +471,8 @@ def environment() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     project = copy_project(
-        tmp_path_factory.mktemp("documentation") / "project", (*PARTS, "Makefile")
+        tmp_path_factory.mktemp("documentation") / "project",
+        (*PARTS, "Makefile", "resources/reference"),
     )
     # Older than the demo's results, as after a clone and `make demo`.
     for path in [project, *project.rglob("*")]:

@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import io
+import json
 import os
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reference_blocks import BLOCK, PAGES, block
 from workflow_helpers import PROJECT
 
 REFERENCE = PROJECT / "resources/reference"
@@ -102,3 +105,47 @@ def test_every_claim_has_a_verdict_on_real_data_or_why_there_is_none():
     for row in rows:
         assert row["verdict"] in VERDICTS, row["id"]
         assert row["reason"] or row["verdict"] == "reproduced", row["id"]
+
+
+def told(page: str) -> str:
+    """A page as one line."""
+    return " ".join((PROJECT / page).read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_numbers_in_the_text_are_those_of_the_reference_study(page):
+    (alarms, *_) = [
+        row["ours"]
+        for row in read_csv(REFERENCE / "reports/claims.csv")
+        if row["id"] == "sepsis-alarm-fatigue"
+    ]
+    found = dict(re.findall(r"(lstm-128|cfc-256) ([\d.]+)", alarms))
+    lstm, cfc = (f"{float(found[model]):.0f}" for model in ("lstm-128", "cfc-256"))
+    assert (
+        f"at the LSTM's printed recall of 0.22 the CfC with 256 units raises {cfc} false alarms"
+        in told(page).replace("At", "at")
+    )
+    assert f"false alarms and the LSTM {lstm}" in told(page)
+    counts = [
+        str(metrics_of(f"physionet/paper/cfc-128/seed-{seed}")["test"]["false_positives"])
+        for seed in range(5)
+    ]
+    assert f"{', '.join(counts[:-1])} and {counts[-1]}" in told(page)
+
+
+def metrics_of(run: str) -> dict:
+    """The committed metrics of a run."""
+    for path in (REFERENCE / "runs").glob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            name = f"results/{run}/metrics.json"
+            if name in archive.namelist():
+                return json.loads(archive.read(name))
+    raise AssertionError(f"{run} is in no archive")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tables_of_the_documentation_are_those_of_the_reference_study(page):
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    assert BLOCK.search(text)
+    for _, recipe, table in BLOCK.findall(text):
+        assert table == block(recipe), f"{page}: python tests/reference_blocks.py renews it"

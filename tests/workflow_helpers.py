@@ -9,7 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-PARTS = ("Snakefile", "rules", "config", "envs", "profiles", "report", "resources", "workflow")
+# All but the reference study, which is large.
+PARTS = (
+    "Snakefile",
+    "rules",
+    "config",
+    "envs",
+    "profiles",
+    "report",
+    "resources/paper",
+    "workflow",
+)
+PARTS += ("resources/sources.yaml",)
 
 
 def copy_project(folder: Path, parts: Sequence[str] = PARTS) -> Path:

@@ -1,0 +1,66 @@
+"""Tables of the documentation that are taken from the reference study's: compared by a test, renewed by this command.
+
+    python tests/reference_blocks.py          rewrite all of them, after the reference study was drawn again
+
+A block is a Markdown table below a comment that says what it is made of: the CSV table, what its rows must have, the
+models and the figures, each with the number of decimals.
+
+    <!-- reference: reports/tables/table_2.csv | protocol=paper | lstm-128, cfc-128 | precision 2, recall 2 -->
+"""
+
+import csv
+import re
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+REFERENCE = PROJECT / "resources/reference"
+PAGES = ("README.md", "docs/reference-study.md")
+BLOCK = re.compile(r"(<!-- reference: ([^>]*) -->\n)((?:\|.*\n)*)")
+
+
+def block(recipe: str) -> str:
+    """The Markdown table of a recipe, `<csv> | <column>=<value>; ... | <models> | <figures>`.
+
+    A cell is the mean over seeds with its interval, and what the paper printed. Of a value in the table what follows a
+    comma does not count: `released, but epochs=10` is `released`.
+    """
+    table, conditions, models, figures = (part.strip() for part in recipe.split("|"))
+    needed = dict(condition.split("=") for condition in conditions.split("; "))
+    with (REFERENCE / table).open(encoding="utf-8", newline="") as file:
+        rows = [
+            row
+            for row in csv.DictReader(file)
+            if all(row[name].split(",")[0] == value for name, value in needed.items())
+        ]
+    wanted = [figure.split() for figure in figures.split(", ")]
+    lines = [["model", "seeds", *(name.replace("_", " ") for name, _ in wanted)]]
+    lines.append(["---"] * len(lines[0]))
+    for model in models.split(", "):
+        own = {row["figure"]: row for row in rows if row["model"] == model}
+        seeds = next(iter(own.values()))["seeds"].removesuffix(" seeds").removesuffix(" seed")
+        cells = [cell(own[name], int(decimals)) for name, decimals in wanted]
+        lines.append([f"`{model}`", seeds, *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def cell(row: dict[str, str], decimals: int) -> str:
+    """Mean, interval and the printed value of one figure."""
+    if not row["measured"]:
+        return "–"
+    text = f"{float(row['measured']):.{decimals}f}"
+    if row["low"] and not re.match(r"-?[\d.]", row["low"]):
+        text += f" ({row['low']})"
+    elif row["low"]:
+        text += f" [{float(row['low']):.{decimals}f}, {float(row['high']):.{decimals}f}]"
+    return f"{text}; paper {float(row['paper']):.{decimals}f}" if row["paper"] else text
+
+
+def renewed(text: str) -> str:
+    """A page with every block as the reference study now has it."""
+    return BLOCK.sub(lambda found: found[1] + block(found[2]), text)
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        path = PROJECT / name
+        path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
