@@ -42,6 +42,7 @@ test: setup ## Run the tests, CORES at a time (ARGS=... goes to pytest)
 
 # Without torch and without data, from the archives of its runs.
 reference: setup ## Draw the reference study again and compare it with what is committed
+	@rm -rf resources/reference/{results,reports}{,-sepsis}
 	@for name in reference reference-sepsis; do \
 	    python -m snakemake tables figures claims report --cores $(CORES) --configfile "config/$$name.yaml"; \
 	done

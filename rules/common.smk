@@ -23,9 +23,10 @@ from liquidbench.files import sha256_of_code, sha256_of_file
 from liquidbench.sharing.unpacking import archived_files
 from liquidbench.stages import parts_of
 
-configuration.leave_out_unstudied(config)
+SCHEMA = Path(PROJECT, "workflow/schemas/config.schema.yaml")
 try:
-    configuration.check(config, Path(PROJECT, "workflow/schemas/config.schema.yaml"))
+    configuration.leave_out_unstudied(config, SCHEMA)
+    configuration.check(config, SCHEMA)
     # Name in the results folder to archive, where runs are not made but taken from archives.
     ARCHIVED = archived_files(Path(config["archives"])) if config["archives"] else {}
 except InputError as error:
@@ -33,6 +34,9 @@ except InputError as error:
 
 RAW = config["paths"]["raw"]
 RESULTS = config["paths"]["results"]
+if ARCHIVED:
+    # Never among runs that were made here: what is unpacked is replaced, and deleted, as the archives say.
+    RESULTS = f"{RESULTS}/archived"
 REPORTS = config["paths"]["reports"]
 RUNS = configuration.all_runs(config)
 STRESS_RUNS = configuration.stress_runs(config)
@@ -78,6 +82,11 @@ def requested_targets():
 
 
 REQUESTED = requested_targets()
+if ARCHIVED and REQUESTED & set(config["datasets"]):
+    raise WorkflowError(
+        f"{', '.join(sorted(REQUESTED & set(config['datasets'])))}: nothing is trained where `archives` is set "
+        f"({config['archives']}). Ask for {', '.join(sorted(RENDER_TARGETS))}, or empty `archives` to make the runs here"
+    )
 RENDER_ONLY = bool(ARCHIVED) or (bool(REQUESTED) and REQUESTED <= RENDER_TARGETS)
 
 
@@ -172,10 +181,10 @@ def cache_for(result):
 
 
 def expected(path):
-    """The path in a full study; in a render-only one, only if it is there or in an archive."""
-    if not RENDER_ONLY or os.path.relpath(path, RESULTS) in ARCHIVED or Path(path).exists():
-        return [path]
-    return []
+    """The path in a full study; in a render-only one, only if it is there, or in an archive if it is drawn from these."""
+    if ARCHIVED:
+        return [path] if os.path.relpath(path, RESULTS) in ARCHIVED else []
+    return [path] if not RENDER_ONLY or Path(path).exists() else []
 
 
 def files_of_dataset(wildcards, dataset):

@@ -37,6 +37,8 @@ def block(recipe: str) -> str:
     lines.append(["---"] * len(lines[0]))
     for model in models.split(", "):
         own = {row["figure"]: row for row in rows if row["model"] == model}
+        if not own:
+            raise ValueError(f"{table} has no model {model} with {conditions}")
         seeds = next(iter(own.values()))["seeds"].removesuffix(" seeds").removesuffix(" seed")
         cells = [cell(own[name], int(decimals)) for name, decimals in wanted]
         lines.append([f"`{model}`", seeds, *cells])
@@ -52,7 +54,7 @@ def cell(row: dict[str, str], decimals: int) -> str:
         text += f" ({row['low']})"
     elif row["low"]:
         text += f" [{float(row['low']):.{decimals}f}, {float(row['high']):.{decimals}f}]"
-    return f"{text}; paper {float(row['paper']):.{decimals}f}" if row["paper"] else text
+    return f"{text}; paper {float(row['paper']):.{decimals}f}" if row.get("paper") else text
 
 
 def renewed(text: str) -> str:

@@ -170,6 +170,17 @@ def test_set_a_is_told_by_its_patients_in_all(tmp_path):
         assert outcome.basis.papers_data is papers, sizes
 
 
+def test_patients_kept_for_validation_count(tmp_path):
+    summaries = Summaries(source="mirror")
+    options = {"dataset": "physionet", "protocol": "paper", "examples": (13_828, 4_068)}
+    summaries.add("cfc-256", {"test/accuracy": CLEAR}, **options)
+    summaries.add("lstm-128", {"test/accuracy": LSTM}, **options)
+    for row in summaries.rows["runs"]:
+        row["validation_examples"] = 2_440
+    one = judged(tmp_path, summaries.study(), {**GREATER, "dataset": "physionet"})
+    assert one.outcomes[0].basis.papers_data
+
+
 def test_a_changed_training_is_told(tmp_path):
     summaries = Summaries()
     for model, values in (("cfc", CLEAR), ("lstm", LSTM)):

@@ -210,6 +210,23 @@ def test_the_table_has_a_row_per_group_of_either_level(tmp_path):
     assert len([line for line in page.splitlines() if line.startswith("|")]) == 2 + 2
 
 
+def test_intervals_end_where_a_figure_can(tmp_path):
+    """Student's interval of 0 and 10, or 0.5 and 1, goes far beyond either end."""
+    items = [STAY | {"seed": seed} for seed in (0, 1)]
+    for item in items:
+        write_stays(tmp_path, item)
+    study = study_of(tmp_path, *items)
+    frame = study.frames["clinical"]
+    far = {"false_alarms_at_recall_0.22": (0.0, 10.0), "precision_at_recall_0.22": (0.5, 1.0)}
+    for name, values in far.items():
+        frame.loc[frame["figure"] == name, "value"] = list(values)
+    (row,) = clinical_table(study).rows
+    ends = {name: row.figures[name].numbers[2:4] for name in far}
+    low, high = ends["false_alarms_at_recall_0.22"]
+    assert low == 0 and high > 60
+    assert ends["precision_at_recall_0.22"] == (0, 1)
+
+
 def test_alarms_have_a_row_per_threshold_where_models_stand_together(tmp_path):
     other = run_item("physionet", "hourly", "lstm-128")
     write_stays(tmp_path)

@@ -56,7 +56,7 @@ def refusal(config: dict[str, Any], key: str, value: Any) -> InputError:
 
 def test_data_sets_that_are_null_are_neither_studied_nor_stressed(study):
     config = changed(changed(study, "datasets.iam", None), "datasets.quickdraw", None)
-    configuration.leave_out_unstudied(config)
+    configuration.leave_out_unstudied(config, SCHEMA)
     configuration.check(config, SCHEMA)
     assert {run.dataset for run in configuration.all_runs(config)} == {"nmnist", "physionet"}
     # What applies to lines and drawings alone goes with them; a name that does not exist is still refused.
@@ -65,13 +65,25 @@ def test_data_sets_that_are_null_are_neither_studied_nor_stressed(study):
     ]
     assert config["stress"]["corruptions"] == expected
     everything = copy.deepcopy(study)
-    configuration.leave_out_unstudied(everything)
+    configuration.leave_out_unstudied(everything, SCHEMA)
     assert everything == study
-    wrong = changed(study, "stress.corruptions", ["zero_steps", "drop_pages"])
-    wrong["datasets"]["iam"] = None
-    configuration.leave_out_unstudied(wrong)
-    with pytest.raises(InputError, match="drop_pages"):
-        configuration.check(wrong, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("stress.corruptions", ["zero_steps", "drop_pages"], "drop_pages"),
+        ("stress.corruptions", None, "stress.corruptions"),
+        ("stress", None, "stress"),
+        ("datasets.nmnsit", None, "nmnsit"),
+        ("datasets", ["nmnist"], "datasets"),
+    ],
+)
+def test_what_is_wrong_beside_a_null_is_still_refused(study, key, value, problem):
+    config = changed(changed(study, "datasets.iam", None), key, value)
+    configuration.leave_out_unstudied(config, SCHEMA)
+    with pytest.raises(InputError, match=problem):
+        configuration.check(config, SCHEMA)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Figures of many models: which part shows whom, and that no legend is cut off."""
 
 import json
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pytest
@@ -38,8 +39,8 @@ def test_each_part_has_the_papers_pair_and_every_model_is_in_one(study):
     groups = study.groups()
     parts = [[group.model for group in part] for part in in_parts(groups)]
     assert parts == [
-        ["lstm-128", "gru", "cfc-0", "cfc-1", "cfc-2", "cfc-128"],
-        ["lstm-128", "cfc-3", "cfc-4", "cfc-5", "cfc-6", "cfc-128"],
+        ["lstm-128", "cfc-128", "gru", "cfc-0", "cfc-1", "cfc-2"],
+        ["lstm-128", "cfc-128", "cfc-3", "cfc-4", "cfc-5", "cfc-6"],
         ["lstm-128", "cfc-128", "cfc-256"],
     ]
     assert in_parts(groups[:MOST_LINES]) == [groups[:MOST_LINES]]
@@ -47,6 +48,12 @@ def test_each_part_has_the_papers_pair_and_every_model_is_in_one(study):
         group for group in groups if group.model.startswith("cfc-") and len(group.model) == 5
     ]
     assert [len(part) for part in in_parts(strangers)] == [6, 1]
+    # Another protocol has parts of its own, with its own pair.
+    hourly = [
+        replace(group, protocol="hourly") for group in groups if group.model in ("lstm-128", "gru")
+    ]
+    *others, last = in_parts([*groups, *hourly])
+    assert (others, last) == (in_parts(groups), hourly)
 
 
 def test_the_figures_of_many_models_are_several_and_say_so(study, tmp_path):
@@ -58,6 +65,9 @@ def test_the_figures_of_many_models_are_several_and_say_so(study, tmp_path):
         assert names == [kind, f"{kind}_2", f"{kind}_3"]
         assert [told[name][0][-8:] for name in names] == ["(1 of 3)", "(2 of 3)", "(3 of 3)"]
         captions = [told[name][1] for name in names]
+        assert all(
+            text.endswith("In all of this protocol: lstm-128 and cfc-128.") for text in captions
+        )
         for model in MODELS:
             wanted = 3 if model in ("lstm-128", "cfc-128") else 1
             assert sum(f"paper/{model} (" in caption for caption in captions) == wanted, (

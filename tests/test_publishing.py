@@ -35,6 +35,14 @@ def study(tmp_path) -> tuple[Path, list[dict], list[str]]:
     return results, items, [run_folder(Path(), item).as_posix() for item in items]
 
 
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
 def members_of(folder: Path) -> dict[str, bytes]:
     """The members of all archives, but for what each says of itself."""
     found = {}
@@ -170,6 +178,10 @@ def test_a_study_drawn_from_archives_is_that_of_the_runs(tmp_path, without_heavy
     """Without torch, by the default target too; and then there is nothing to do."""
     there = copy_project(tmp_path / "there")
     here = Path(shutil.copytree(there, tmp_path / "here"))
+    # Runs of their own, one of them of no archive, that must neither be drawn nor touched.
+    for item in (run_item("nmnist", "released", "lstm"), run_item("nmnist", "released", "cfc", 7)):
+        write_run(here / "results", item, accuracy=0.5)
+    own = files_below(here / "results")
     write_study(there / "results")
     for path in there.glob("results/*/examples.npz"):
         path.unlink()
@@ -197,6 +209,27 @@ def test_a_study_drawn_from_archives_is_that_of_the_runs(tmp_path, without_heavy
         assert (here / "reports" / name).read_bytes() == (there / "reports" / name).read_bytes()
     again = snakemake(here, *drawing, "-n", *options)
     assert job_counts(again.stdout) == {}, again.stdout
+    kept = files_below(here / "results")
+    assert {name: kept[name] for name in own} == own
+    asked = snakemake(here, "nmnist", "-n", *options)
+    assert asked.returncode != 0
+    assert "nmnist: nothing is trained where `archives` is set (public)" in asked.stdout
+    # A damaged archive, and then one that lacks a run: own runs stay, and what is not in it is not drawn.
+    path = here / "public/part-1.zip"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+    assert snakemake(here, *options).returncode != 0
+    path.unlink()
+    results = here / "results/archived"
+    runs = [
+        run_folder(Path(), run_item("nmnist", "released", model)).as_posix()
+        for model in ("lstm", "cfc")
+    ]
+    publish_study(there / "results", runs, CONFIG, here / "public")
+    assert snakemake(here, *options).returncode == 0
+    assert {path.parent.parent.name for path in results.rglob("metrics.json")} == {"lstm", "cfc"}
+    kept = files_below(here / "results")
+    assert {name: kept[name] for name in own} == own
 
 
 def test_a_folder_without_archives_is_named(tmp_path):

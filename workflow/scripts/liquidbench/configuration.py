@@ -72,17 +72,25 @@ def read_schema(schema_path: str | Path) -> dict[str, Any]:
     return schema
 
 
-def leave_out_unstudied(config: Config) -> None:
+def leave_out_unstudied(config: Config, schema_path: str | Path) -> None:
     """Take data sets that are null out of a configuration, and out of its stress test; changes it in place.
 
-    So a further file can leave a data set out: merged, a key can be replaced but not taken away.
+    So a further file can leave a data set out: merged, a key can be replaced but not taken away. What the schema does
+    not know, or is of another kind than it says, stays for `check` to refuse.
     """
-    gone = {name for name, settings in (config.get("datasets") or {}).items() if settings is None}
-    if not gone:
+    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))["properties"]
+    known, datasets = schema["datasets"]["properties"], config.get("datasets")
+    if not isinstance(datasets, dict):
+        return
+    gone = {name for name in known if name in datasets and datasets[name] is None}
+    stress = config.get("stress")
+    lists = isinstance(stress, dict) and all(
+        isinstance(stress.get(name), list) for name in ("datasets", "corruptions")
+    )
+    if not gone or not lists:
         return
     for name in gone:
         del config["datasets"][name]
-    stress = config["stress"]
     stress["datasets"] = [name for name in stress["datasets"] if name not in gone]
 
     def stays(corruption: str) -> bool:

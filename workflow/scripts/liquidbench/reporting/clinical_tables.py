@@ -7,6 +7,7 @@ import pandas as pd
 from liquidbench.evaluation.alarms import LONG_STAY, WARD_RECALLS
 from liquidbench.evaluation.clinical import FALSE_ALARMS, PAPERS_NEGATIVES, RECALLS
 from liquidbench.evaluation.utility import EARLIEST, LABEL_LEAD
+from liquidbench.reporting.ranges import ANYTHING, NOT_NEGATIVE, SHARE, Range
 from liquidbench.reporting.result_tables import synthetic_share
 from liquidbench.reporting.study import Group, Study, select
 from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
@@ -100,8 +101,18 @@ def _figures(
         values = rows.loc[rows["figure"] == f"{name}{ending}", "value"].tolist()
         if values:
             confidence = study.layout.confidence
-            figures[name] = compare_numbers(values, None, decimals, confidence=confidence)
+            figures[name] = compare_numbers(
+                values, None, decimals, confidence=confidence, possible=_possible(name)
+            )
     return figures
+
+
+def _possible(name: str) -> Range:
+    """What a figure can be. All but the utility, counts, hours and rates per day are shares."""
+    if name == "utility":
+        return ANYTHING
+    counted = name.startswith(("false_alarm", "lead_time"))
+    return NOT_NEGATIVE if counted else SHARE
 
 
 def _what_matched_points_mean() -> list[str]:

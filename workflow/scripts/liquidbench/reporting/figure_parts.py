@@ -14,7 +14,9 @@ REFERENCES = 2
 
 
 def in_parts(groups: Sequence[Group], most: int = MOST_LINES) -> list[list[Group]]:
-    """Groups in order, at most `most` to a part; the first two of the paper's models are in all parts.
+    """Groups in order, at most `most` to a part. If there are several, each is of one protocol.
+
+    The first two of the paper's models that a protocol has are in all of its parts, and come first.
 
     Args:
         groups: what is to be drawn.
@@ -22,11 +24,20 @@ def in_parts(groups: Sequence[Group], most: int = MOST_LINES) -> list[list[Group
     """
     if len(groups) <= most:
         return [list(groups)]
-    references = [group for group in groups if group.model in PAPERS][:REFERENCES]
-    others = [group for group in groups if group not in references]
-    room = most - len(references)
-    chosen = [references + others[start : start + room] for start in range(0, len(others), room)]
-    return [[group for group in groups if group in part] for part in chosen]
+    parts = []
+    for protocol in dict.fromkeys(group.protocol for group in groups):
+        own = [group for group in groups if group.protocol == protocol]
+        references = references_of(own)
+        others = [group for group in own if group not in references]
+        room = most - len(references)
+        starts = range(0, max(len(others), 1), room)
+        parts += [references + others[start : start + room] for start in starts]
+    return parts
+
+
+def references_of(groups: Sequence[Group]) -> list[Group]:
+    """The paper's models that all parts of a protocol show."""
+    return [group for group in groups if group.model in PAPERS][:REFERENCES]
 
 
 def add_in_parts(
@@ -49,7 +60,8 @@ def add_in_parts(
         if len(parts) == 1:
             gallery.add(name, figure, title, caption)
             continue
-        place = f"{number} of {len(parts)}"
-        others = "The other models are in figures of their own; the first two are the same in all."
+        caption += " The other models are in figures of their own."
+        if common := " and ".join(group.model for group in references_of(part)):
+            caption += f" In all of this protocol: {common}."
         own = name if number == 1 else f"{name}_{number}"
-        gallery.add(own, figure, f"{title} ({place})", f"{caption} {others}")
+        gallery.add(own, figure, f"{title} ({number} of {len(parts)})", caption)

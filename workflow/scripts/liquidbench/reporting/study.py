@@ -85,7 +85,8 @@ class Layout:
     confidence: float = 0.95
 
 
-# Examples of the official files: (train, test) where they are split, else in all. Fewer are a part of the data.
+# Examples of the official files: (train, test) where they are split, else in all, whatever part of them is kept for
+# validation. Fewer are a part of the data.
 OFFICIAL_SIZES = {"nmnist": (60_000, 10_000), "iam": (6_482, 2_915), "physionet": 20_336}
 
 
@@ -94,7 +95,11 @@ def _official_size(dataset: str, done: pd.DataFrame) -> bool | None:
     official = OFFICIAL_SIZES.get(dataset)
     if official is None or done.empty:
         return None
-    pairs = zip(done["train_examples"], done["test_examples"], strict=True)
+    trained, kept, tested = (
+        pd.to_numeric(done[f"{split}_examples"]).fillna(0)
+        for split in ("train", "validation", "test")
+    )
+    pairs = zip(trained + kept, tested, strict=True)
     sizes = {(int(a), int(b)) if isinstance(official, tuple) else int(a + b) for a, b in pairs}
     return sizes == {official}
 

@@ -28,7 +28,8 @@ HISTORY_COLUMNS = ["epoch", "learning_rate", "train_loss", "test_loss"]
 COLUMNS = {
     "runs": [
         *RUN_COLUMNS,
-        *["state", "source", "synthetic", "train_examples", "test_examples"],
+        *["state", "source", "synthetic"],
+        *["train_examples", "validation_examples", "test_examples"],
         *["seconds", "peak_memory_bytes", "directory"],
     ],
     "metrics": [*RUN_COLUMNS, "source", "synthetic", "split", "metric", "value"],
@@ -114,7 +115,7 @@ def summarise(
         results, finished, statistics
     )
     # Whole numbers stay whole beside the empty cells of what there is not.
-    whole = ["train_examples", "test_examples", "peak_memory_bytes"]
+    whole = ["train_examples", "validation_examples", "test_examples", "peak_memory_bytes"]
     frames["runs"] = frames["runs"].astype(dict.fromkeys(whole, "Int64"))
     parts = dict.fromkeys(("total", "encoder", "core", "head"), "Int64")
     frames["parameters"] = frames["parameters"].astype(parts)
@@ -149,6 +150,7 @@ def _run_row(key: RunKey, run: Run | None) -> dict[str, Any]:
         "source": run.metrics["source"],
         "synthetic": run.metrics["synthetic"],
         "train_examples": run.metrics["examples"]["train"],
+        "validation_examples": run.metrics["examples"].get("validation"),
         "test_examples": run.metrics["examples"]["test"],
         "seconds": run.provenance.get("seconds", {}).get("total"),
         "peak_memory_bytes": _process_memory(run.provenance.get("peak_memory_bytes")),

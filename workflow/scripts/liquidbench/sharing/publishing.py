@@ -30,8 +30,8 @@ LARGEST_PART = 4_900_000
 # A name stands in a zip file twice, and in the manifest once, with sizes and sums: bytes for each member, and more
 # than it takes.
 _PER_MEMBER = 500
-# Chosen on the validation split, and read by no report.
-_UNREAD = "validation_predictions.csv"
+# No report reads them.
+_UNREAD = ("scaling.json", "validation_predictions.csv")
 _TEXTS = "predictions.csv"
 
 
@@ -64,7 +64,7 @@ def publish_study(
     files: dict[str, dict[str, bytes]] = {run: {} for run in sorted(finished)}
     for name in names_below(results, weights=False):
         run, _, file = name.rpartition("/")
-        if run in finished and file != _UNREAD:
+        if run in finished and file not in _UNREAD:
             own = _without_texts(results, run, file)
             files[run] |= {f"{RESULTS}{run}/{name}": content for name, content in own.items()}
     configuration = configuration_member(config)

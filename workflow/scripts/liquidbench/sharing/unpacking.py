@@ -1,4 +1,7 @@
-"""Draw a study from archives of its runs, which lie in one folder: what is in them, and how it gets in place."""
+"""Draw a study from archives of its runs, which lie in one folder: what is in them, and how it gets in place.
+
+The results folder is the archives' own: what they do not hold any more is deleted.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +9,7 @@ from pathlib import Path
 from liquidbench.errors import InputError
 from liquidbench.files import written_whole
 from liquidbench.sharing.archive import Archive
-from liquidbench.sharing.contents import Content
+from liquidbench.sharing.contents import Content, names_below
 
 
 def archived_files(folder: Path) -> dict[str, Path]:
@@ -42,15 +45,18 @@ def archived_files(folder: Path) -> dict[str, Path]:
 
 
 def unpack(places: Mapping[str, Path], results: Path) -> None:
-    """Put files of archives into the results folder, each whole or not at all.
+    """Put files of archives into a results folder, each whole or not at all, and delete all other files of runs there.
 
     Args:
         places: name in the results folder to the archive that holds it.
-        results: the results folder.
+        results: a folder for these files alone.
 
     Raises:
         InputError: a file is not what its archive's manifest says.
     """
+    for name in names_below(results, weights=True):
+        if name not in places and not name.startswith("summary/"):
+            (results / name).unlink()
     for path in sorted(set(places.values())):
         with Archive(path) as archive:
             for name, content in archive.files():
