@@ -274,7 +274,7 @@ PROTECTIONS = (
     # An archive that was changed.
     Protection(
         "a changed file in an archive is named",
-        f"{LIBRARY}/sharing/importing.py",
+        f"{LIBRARY}/sharing/archive.py",
         "        if Content.of_bytes(content) != self.manifest.files[name]:\n",
         "        if False:\n",
         ("test_sharing.py::test_a_damaged_archive_is_refused_by_name_and_nothing_is_written",),
