@@ -3,6 +3,7 @@
 import argparse
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -160,6 +161,11 @@ class Study:
     def groups(self) -> list[Group]:
         """All configured groups: by data set (in the layout's order), then its main protocol,
         other protocols, the stress test's; models in the order of the configuration."""
+        return list(self._groups)
+
+    @cached_property
+    def _groups(self) -> list[Group]:
+        # Once: every table and figure asks, and each group reads two frames.
         runs = self.frames["runs"]
         datasets = list(dict.fromkeys([*self.layout.main_protocols, *runs["dataset"]]))
         keys = list(dict.fromkeys(zip(runs["dataset"], runs["protocol"], runs["model"])))
