@@ -6,16 +6,22 @@ A block is a Markdown table below a comment that says what it is made of: the CS
 models and the figures, each with the number of decimals.
 
     <!-- reference: reports/tables/table_2.csv | protocol=paper | lstm-128, cfc-128 | precision 2, recall 2 -->
+
+Or of single runs, from their metrics in the archives:
+
+    <!-- runs: physionet/paper | cfc-128 | precision 2, recall 2 -->
 """
 
 import csv
+import json
 import re
+import zipfile
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
 REFERENCE = PROJECT / "resources/reference"
 PAGES = ("README.md", "docs/reference-study.md")
-BLOCK = re.compile(r"(<!-- reference: ([^>]*) -->\n)((?:\|.*\n)*)")
+BLOCK = re.compile(r"(<!-- (reference|runs): ([^>]*) -->\n)((?:\|.*\n)*)")
 
 
 def block(recipe: str) -> str:
@@ -45,6 +51,32 @@ def block(recipe: str) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def runs_block(recipe: str) -> str:
+    """The Markdown table of single runs, `<data set>/<protocol> | <models> | <figures>`: a cell per seed."""
+    folder, models, figures = (part.strip() for part in recipe.split("|"))
+    tested: dict[str, dict[int, dict[str, float]]] = {}
+    for path in sorted((REFERENCE / "runs").glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if run := re.fullmatch(rf"results/{folder}/([^/]+)/seed-(\d+)/metrics\.json", name):
+                    tested.setdefault(run[1], {})[int(run[2])] = json.loads(archive.read(name))[
+                        "test"
+                    ]
+    seeds = sorted({seed for model in models.split(", ") for seed in tested[model]})
+    lines = [["model", "figure", *(f"seed {seed}" for seed in seeds)], ["---"] * (2 + len(seeds))]
+    for model in models.split(", "):
+        for figure in figures.split(", "):
+            name, decimals = figure.split()
+            cells = [f"{tested[model][seed][name]:.{decimals}f}" for seed in seeds]
+            lines.append([f"`{model}`", name.replace("_", " "), *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def made(kind: str, recipe: str) -> str:
+    """The table of a block of either kind."""
+    return block(recipe) if kind == "reference" else runs_block(recipe)
+
+
 def cell(row: dict[str, str], decimals: int) -> str:
     """Mean, interval and the printed value of one figure."""
     if not row["measured"]:
@@ -59,7 +91,7 @@ def cell(row: dict[str, str], decimals: int) -> str:
 
 def renewed(text: str) -> str:
     """A page with every block as the reference study now has it."""
-    return BLOCK.sub(lambda found: found[1] + block(found[2]), text)
+    return BLOCK.sub(lambda found: found[1] + made(found[2], found[3]), text)
 
 
 if __name__ == "__main__":

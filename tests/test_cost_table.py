@@ -2,6 +2,7 @@
 
 import csv
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -237,3 +238,21 @@ def test_a_study_of_baselines_alone_has_no_training_curves(tmp_path):
     write_figures(study, tmp_path, runs, tmp_path / "figures")
     page = (tmp_path / "figures/index.md").read_text(encoding="utf-8")
     assert "`training_curves_physionet`: no model is trained in epochs" in page
+
+
+def test_an_axis_of_many_powers_of_ten_stays_readable(tmp_path):
+    items = [run_item("quickdraw", "released", name) for name in ("lstm", "cfc", "gru")]
+    for item, parameters in zip(items, (40, 500_000, 3_000_000)):
+        folder = write_run(tmp_path, item)
+        change(folder, "metrics", parameters={"core": parameters})
+    study, _ = study_of(tmp_path, items)
+    figure, _, _ = costs_figure(study, study.groups())
+    figure.canvas.draw()
+    (axes,) = [one for one in figure.axes if one.get_xlabel() == "core parameters"]
+    renderer = figure.canvas.get_renderer()
+    low, high = axes.get_xlim()
+    shown = [one for one in axes.get_xticklabels() if low <= one.get_position()[0] <= high]
+    boxes = sorted((tick.get_window_extent(renderer) for tick in shown), key=lambda box: box.x0)
+    assert len(boxes) > 2
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert not [tick.get_text() for tick in shown if "e" in tick.get_text()]

@@ -176,6 +176,12 @@ def test_each_caution_names_the_data_sets_that_it_is_about(tmp_path):
     assert shown[:6] == [*["download"] * 2, *["SYNTHETIC"] * 2, *["–"] * 2]
 
 
+def test_a_single_seed_among_others_is_told_with_its_model(tmp_path):
+    items = write_whole(tmp_path, "nmnist") + write_whole(tmp_path, "nmnist", seeds=1, model="lstm")
+    items += write_whole(tmp_path, "physionet", seeds=1)
+    assert told(tmp_path, items) == ["One seed: N-MNIST released/lstm, PhysioNet"]
+
+
 def test_a_mirror_and_other_classes_are_told(tmp_path, monkeypatch):
     few = write_whole(tmp_path, "nmnist")
     for item in few:

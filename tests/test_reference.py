@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reference_blocks import BLOCK, PAGES, block
+from reference_blocks import BLOCK, PAGES, made
 from workflow_helpers import PROJECT
 
 REFERENCE = PROJECT / "resources/reference"
@@ -155,5 +155,5 @@ def test_false_alarms_at_one_recall_are_those_of_the_claim():
 def test_tables_of_the_documentation_are_those_of_the_reference_study(page):
     text = (PROJECT / page).read_text(encoding="utf-8")
     assert BLOCK.search(text)
-    for _, recipe, table in BLOCK.findall(text):
-        assert table == block(recipe), f"{page}: python tests/reference_blocks.py renews it"
+    for _, kind, recipe, table in BLOCK.findall(text):
+        assert table == made(kind, recipe), f"{page}: python tests/reference_blocks.py renews it"

@@ -14,7 +14,8 @@ GROUPS = (
     (
         "Losses and gaps",
         "the more that is lost, the further right. Compare how far a line falls and where it ends: one that starts "
-        "higher may fall faster. Bands that overlap tell no two models apart.",
+        "higher may fall faster. Whether two models differ is in the table of differences in the stress test: whether "
+        "bands overlap does not tell.",
         ("stress_",),
     ),
     (

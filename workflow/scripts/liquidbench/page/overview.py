@@ -88,6 +88,18 @@ def _as_the_paper(group: Group) -> bool:
     return group.protocol in PAPERS_PROTOCOLS and not group.overrides
 
 
+def _models_or_titles(groups: list[Group], some: list[Group]) -> str:
+    """The data sets of some groups; of one whose other groups are not among them, the models."""
+    told = {}
+    for group in some:
+        whole = all(
+            other in some for other in groups if other.dataset == group.dataset and other.finished
+        )
+        title = title_of(group.dataset)
+        told[title if whole else f"{title} {group.protocol}/{group.model}"] = None
+    return ", ".join(told)
+
+
 def _stands_for_the_papers(study: Study, group: Group) -> bool:
     """Whether the group has run and is set beside the paper's figures; further protocols are additions to it."""
     layout = study.layout
@@ -125,11 +137,11 @@ def cautions(study: Study) -> list[Caution]:
                 "Run under a protocol of this project's own, or with changes to the paper's: not its experiments.",
             )
         )
-    single = _titles(group for group in groups if len(group.finished) == 1)
+    single = [group for group in groups if len(group.finished) == 1]
     if single:
         found.append(
             Caution(
-                f"One seed: {single}",
+                f"One seed: {_models_or_titles(groups, single)}",
                 "A difference of two single runs may be chance; no interval over seeds can be given.",
             )
         )

@@ -30,6 +30,8 @@ PANELS = {
     "energy": "energy of the training (kJ)",
 }
 IN_A_ROW = 3
+# From this ratio of its ends on, an axis has ticks at powers of ten alone.
+WIDE = 100
 
 
 def costs_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
@@ -59,11 +61,13 @@ def costs_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
                 point = (mean, float(np.mean(quality)))
                 _draw_point(axes, point, error, looks[group.model], fills[group.protocol])
         axes.set(xlabel=PANELS[cost], xscale="log")
-        # As one reads them, and few enough to stand beside each other.
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=5))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
         _widen(axes)
+        low, high = axes.get_xlim()
+        # As one reads them, and few enough to stand beside each other.
+        ticks = {"subs": (1, 2, 5), "numticks": 5} if high / low < WIDE else {"numticks": 4}
+        axes.xaxis.set_major_locator(LogLocator(**ticks))
+        axes.xaxis.set_major_formatter(lambda value, _: _read_out(value))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
     for axes in list(panels):
         axes.set_axis_off()
@@ -74,6 +78,11 @@ def costs_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str]:
     handles = [_without_line(handle) for handle in handles] + protocol_handles(fills)
     style.legend_below(figure, handles, most=5)
     return figure, title, f"{about_runs(groups)} {_what_to_see(groups, metric, heading, hourly)}"
+
+
+def _read_out(value: float) -> str:
+    """A number of an axis without an exponent."""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.6g}"
 
 
 def _mean_cost(study: Study, group: Group, name: str) -> float:
@@ -133,5 +142,6 @@ def _what_to_see(groups: list[Group], metric: str, heading: str, hourly: bool) -
     return (
         text
         + "Times, memory and energy are those of the machine that ran, and of whatever shared it; parameters and "
-        "FLOPs are counted."
+        "FLOPs are counted. A model stands in those panels alone of which it has the cost: trees have no FLOPs that "
+        "are counted. Times of jobs that ran beside others do not rank models."
     )
