@@ -36,7 +36,9 @@ from liquidbench.errors import InputError, run_command
 STUDY_STAGES = ["prepare", "train", "report"]
 
 # What is asked for: between them they need every rule that has an environment.
-TARGETS = ["all", "export"]
+TARGETS = ["all", "export", "publish"]
+# What runs only where a study is drawn from archives.
+FROM_ARCHIVES = "unpack"
 
 # Laid over config/demo.yaml: every data set, model and stress test, as small as allowed.
 TINY_STUDY = {
@@ -155,12 +157,17 @@ def run_study(root: Path, folder: Path, pythons: dict, environments: dict, rules
     shutil.rmtree(folder, ignore_errors=True)
 
     def run_one(name: str, later_stages: list[str], config: dict) -> None:
-        later = [rule for stage in later_stages for rule in rules[stage]]
-        own = list(rules[name])
+        later = [rule for stage in later_stages for rule in rules[stage] if rule != FROM_ARCHIVES]
+        own = [rule for rule in rules[name] if rule != FROM_ARCHIVES or "archives" in config]
         run_stage(root, folder, environments[name], pythons[name], own, later, config)
 
     for number, name in enumerate(STUDY_STAGES, start=1):
         run_one(name, STUDY_STAGES[number:], TINY_STUDY)
+    published = {
+        "archives": str((folder / "demo/reports/to-publish").absolute()),
+        "paths": {"results": "published/results", "reports": "published/reports"},
+    }
+    run_one(STUDY_STAGES[-1], [], TINY_STUDY | published)
     mirrored = {name: {"source": "mirror"} for name in TINY_STUDY["datasets"]}
     # The synthetic files have the official names: they serve as a mirror.
     mirror = (folder / "mirror").absolute()
