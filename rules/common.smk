@@ -82,9 +82,10 @@ def requested_targets():
 
 
 REQUESTED = requested_targets()
-if ARCHIVED and REQUESTED & set(config["datasets"]):
+UNTRAINED = sorted(REQUESTED & set(config["datasets"])) if ARCHIVED else []
+if UNTRAINED:
     raise WorkflowError(
-        f"{', '.join(sorted(REQUESTED & set(config['datasets'])))}: nothing is trained where `archives` is set "
+        f"{', '.join(UNTRAINED)}: nothing is trained where `archives` is set "
         f"({config['archives']}). Ask for {', '.join(sorted(RENDER_TARGETS))}, or empty `archives` to make the runs here"
     )
 RENDER_ONLY = bool(ARCHIVED) or (bool(REQUESTED) and REQUESTED <= RENDER_TARGETS)

@@ -15,10 +15,9 @@ Or of single runs, from their metrics in the archives:
 import csv
 import json
 import re
-import zipfile
-from pathlib import Path
 
-PROJECT = Path(__file__).parents[1]
+from workflow_helpers import PROJECT, runs_in
+
 REFERENCE = PROJECT / "resources/reference"
 PAGES = ("README.md", "docs/reference-study.md")
 BLOCK = re.compile(r"(<!-- (reference|runs): ([^>]*) -->\n)((?:\|.*\n)*)")
@@ -55,13 +54,9 @@ def runs_block(recipe: str) -> str:
     """The Markdown table of single runs, `<data set>/<protocol> | <models> | <figures>`: a cell per seed."""
     folder, models, figures = (part.strip() for part in recipe.split("|"))
     tested: dict[str, dict[int, dict[str, float]]] = {}
-    for path in sorted((REFERENCE / "runs").glob("*.zip")):
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if run := re.fullmatch(rf"results/{folder}/([^/]+)/seed-(\d+)/metrics\.json", name):
-                    tested.setdefault(run[1], {})[int(run[2])] = json.loads(archive.read(name))[
-                        "test"
-                    ]
+    for name, content in runs_in(REFERENCE / "runs").items():
+        if run := re.fullmatch(rf"results/{folder}/([^/]+)/seed-(\d+)/metrics\.json", name):
+            tested.setdefault(run[1], {})[int(run[2])] = json.loads(content)["test"]
     seeds = sorted({seed for model in models.split(", ") for seed in tested[model]})
     lines = [["model", "figure", *(f"seed {seed}" for seed in seeds)], ["---"] * (2 + len(seeds))]
     for model in models.split(", "):

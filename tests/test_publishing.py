@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,14 @@ from liquidbench.reporting.summaries import summarise
 from liquidbench.sharing.importing import import_archive
 from liquidbench.sharing.publishing import publish_study
 from liquidbench.sharing.unpacking import archived_files, unpack
-from workflow_helpers import PROJECT, copy_project, job_counts, snakemake
+from workflow_helpers import (
+    PROJECT,
+    copy_project,
+    files_below,
+    job_counts,
+    runs_in,
+    snakemake,
+)
 
 CONFIG = {
     "study": "A study",
@@ -33,26 +39,6 @@ def study(tmp_path) -> tuple[Path, list[dict], list[str]]:
     results = tmp_path / "there/results"
     items = write_study(results, seeds=2)
     return results, items, [run_folder(Path(), item).as_posix() for item in items]
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def members_of(folder: Path) -> dict[str, bytes]:
-    """The members of all archives, but for what each says of itself."""
-    found = {}
-    for path in sorted(folder.glob("*.zip")):
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.startswith("results/"):
-                    assert name not in found
-                    found[name] = archive.read(name)
-    return found
 
 
 def test_lines_are_counted_by_hand(tmp_path):
@@ -78,7 +64,7 @@ def test_no_text_and_no_example_of_the_data_is_published(study, tmp_path):
     (secret,) = {text.splitlines()[1].split(b",")[1] for text in texts}
     assert len(secret) > 3
     publish_study(results, runs, CONFIG, tmp_path / "public")
-    members = members_of(tmp_path / "public")
+    members = runs_in(tmp_path / "public")
     assert not any(name.endswith(".npz") and "examples" in name for name in members)
     assert secret not in b"".join(members.values())
     for run in runs:
@@ -98,7 +84,7 @@ def test_parts_are_small_and_whole_and_the_same_each_time(study, tmp_path):
     parts = sorted((tmp_path / "a").iterdir())
     assert len(parts) > 2
     assert max(path.stat().st_size for path in parts) <= limit
-    assert members_of(tmp_path / "a") == members_of(tmp_path / "b")
+    assert runs_in(tmp_path / "a") == runs_in(tmp_path / "b")
     # What is missing is told once.
     assert [manifest.missing for manifest in manifests] == [
         ("iam/released/cfc/seed-9",),
@@ -129,9 +115,9 @@ def test_what_is_published_says_the_same_as_the_runs(study, tmp_path):
         assert found[name].to_csv() == frame.to_csv(), name
     # And it can be published again, and each part imported alone.
     publish_study(tmp_path / "here", runs, CONFIG, tmp_path / "again")
-    assert members_of(tmp_path / "again") == members_of(tmp_path / "public")
+    assert runs_in(tmp_path / "again") == runs_in(tmp_path / "public")
     imported = import_archive(tmp_path / "public/part-1.zip", tmp_path / "alone", PROJECT)
-    assert imported.new == len(members_of(tmp_path / "public"))
+    assert imported.new == len(runs_in(tmp_path / "public"))
 
 
 def test_archives_that_contradict_each_other_are_refused(study, tmp_path):
@@ -140,8 +126,9 @@ def test_archives_that_contradict_each_other_are_refused(study, tmp_path):
     with pytest.raises(InputError, match="no archive of runs"):
         archived_files(folder)
     publish_study(results, runs, CONFIG, folder)
+    held = runs_in(folder)
     shutil.copy(folder / "part-1.zip", folder / "copy.zip")
-    assert len(archived_files(folder)) == len(members_of_one(folder / "part-1.zip"))
+    assert len(archived_files(folder)) == len(held)
     metrics = results / runs[0] / "metrics.json"
     metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"source": "elsewhere"}))
     publish_study(results, runs, CONFIG, tmp_path / "other")
@@ -152,18 +139,13 @@ def test_archives_that_contradict_each_other_are_refused(study, tmp_path):
         archived_files(folder)
 
 
-def members_of_one(path: Path) -> list[str]:
-    with zipfile.ZipFile(path) as archive:
-        return [name for name in archive.namelist() if name.startswith("results/")]
-
-
 def test_a_damaged_archive_puts_nothing_wrong_in_place(study, tmp_path):
     results, _, runs = study
     publish_study(results, runs, CONFIG, tmp_path / "public")
     path = tmp_path / "public/part-1.zip"
     content = bytearray(path.read_bytes())
     places = archived_files(tmp_path / "public")
-    expected = members_of(tmp_path / "public")
+    expected = runs_in(tmp_path / "public")
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"part-1\.zip, member"):

@@ -7,14 +7,13 @@ import json
 import os
 import re
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
 from reference_blocks import BLOCK, PAGES, made
-from workflow_helpers import PROJECT
+from workflow_helpers import PROJECT, runs_in
 
 REFERENCE = PROJECT / "resources/reference"
 LARGEST = 5_000_000
@@ -77,20 +76,9 @@ def test_no_file_of_a_mirror_is_in_the_history(blobs):
     assert not own & set(blobs)
 
 
-def archived(folder: str) -> dict[str, bytes]:
-    """The files of runs in the archives of a folder, by name."""
-    found = {}
-    for path in sorted((REFERENCE / folder).glob("*.zip")):
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.startswith("results/"):
-                    found[name] = archive.read(name)
-    return found
-
-
 @pytest.mark.parametrize("folder", ["runs", "runs-sepsis"])
 def test_the_archives_hold_figures_and_answers_and_no_data(folder):
-    members = archived(folder)
+    members = runs_in(REFERENCE / folder)
     assert len(members) > 50
     for name, content in members.items():
         run, _, file = name.rpartition("/")
@@ -129,7 +117,7 @@ def told(page: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_false_alarms_in_the_text_are_those_of_the_runs(page):
-    runs = archived("runs")
+    runs = runs_in(REFERENCE / "runs")
     counts = [
         json.loads(runs[f"results/physionet/paper/cfc-128/seed-{seed}/metrics.json"])["test"]
         for seed in range(5)

@@ -15,7 +15,7 @@ from liquidbench.files import sha256_of_file
 from liquidbench.sharing import archive as archive_module
 from liquidbench.sharing.exporting import export_study
 from liquidbench.sharing.importing import import_archive, problems_with
-from workflow_helpers import PROJECT
+from workflow_helpers import PROJECT, files_below
 
 CONFIG = {
     "study": "A study",
@@ -63,14 +63,6 @@ def take(archive, tmp_path):
         return import_archive(path, tmp_path / "here", PROJECT, overwrite)
 
     return run
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() or path.is_symlink()
-    }
 
 
 def rewrite(archive: Path, change, vouch: bool = False) -> None:

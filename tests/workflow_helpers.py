@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,3 +75,24 @@ def wildcards_of(output: str, rule: str) -> list[dict[str, str]]:
     """The wildcards of every planned job of a rule, in the order of a dry run."""
     jobs = re.findall(rf"^rule {rule}:\n(?: +.*\n)*? +wildcards: (.*)\n", output, re.MULTILINE)
     return [dict(pair.split("=") for pair in job.split(", ")) for job in jobs]
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path there."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() or path.is_symlink()
+    }
+
+
+def runs_in(folder: Path) -> dict[str, bytes]:
+    """The files of runs in all archives of a folder, none of them twice, by name."""
+    found: dict[str, bytes] = {}
+    for path in sorted(folder.glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.startswith("results/"):
+                    assert name not in found, name
+                    found[name] = archive.read(name)
+    return found

@@ -78,19 +78,19 @@ def leave_out_unstudied(config: Config, schema_path: str | Path) -> None:
     So a further file can leave a data set out: merged, a key can be replaced but not taken away. What the schema does
     not know, or is of another kind than it says, stays for `check` to refuse.
     """
-    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))["properties"]
-    known, datasets = schema["datasets"]["properties"], config.get("datasets")
-    if not isinstance(datasets, dict):
+    datasets, stress = config.get("datasets"), config.get("stress")
+    if not isinstance(datasets, dict) or None not in datasets.values():
         return
+    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))["properties"]
+    known = schema["datasets"]["properties"]
     gone = {name for name in known if name in datasets and datasets[name] is None}
-    stress = config.get("stress")
     lists = isinstance(stress, dict) and all(
         isinstance(stress.get(name), list) for name in ("datasets", "corruptions")
     )
     if not gone or not lists:
         return
     for name in gone:
-        del config["datasets"][name]
+        del datasets[name]
     stress["datasets"] = [name for name in stress["datasets"] if name not in gone]
 
     def stays(corruption: str) -> bool:

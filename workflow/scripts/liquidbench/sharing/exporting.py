@@ -1,5 +1,6 @@
 """Pack the runs of a study into one zip archive; the same files give the same bytes."""
 
+import argparse
 import json
 import shutil
 import stat
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from liquidbench.errors import InputError
-from liquidbench.files import sha256_of_code, written_whole
+from liquidbench.files import json_object, sha256_of_code, written_whole
+from liquidbench.reporting.runs import parse_runs
 from liquidbench.sharing.configurations import portable
 from liquidbench.sharing.contents import (
     CONFIGURATION,
@@ -63,19 +65,9 @@ def export_study(
         for name in names_below(results, weights)
         if name.rpartition("/")[0] in finished | datasets | {"summary"}
     ]
-    configuration = configuration_member(config)
-    files = {RESULTS + name: Content.of_file(results / name) for name in names}
-    manifest = ArchiveManifest(
-        study=config["study"],
-        weights=weights,
-        code_sha256=sha256_of_code(*parts_of("report")),
-        finished=len(finished),
-        missing=tuple(run for run in runs if run not in finished),
-        files=files | {CONFIGURATION: Content.of_bytes(configuration)},
-    )
-    members = {MANIFEST: manifest.as_json(), CONFIGURATION: configuration}
-    write_archive(out, {**members, **{RESULTS + name: results / name for name in names}})
-    return manifest
+    missing = [run for run in runs if run not in finished]
+    files = {RESULTS + name: results / name for name in names}
+    return write_archive(out, config, files, len(finished), missing, weights)
 
 
 def finished_of(results: Path, runs: Iterable[str]) -> set[str]:
@@ -95,13 +87,42 @@ def configuration_member(config: Mapping[str, Any]) -> bytes:
     return (json.dumps(portable(config), indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def write_archive(out: Path, members: Mapping[str, bytes | Path]) -> None:
-    """Write a zip file, whole or not at all: the same members in the same order give the same bytes.
+def write_archive(
+    out: Path,
+    config: Mapping[str, Any],
+    files: Mapping[str, bytes | Path],
+    finished: int,
+    missing: Iterable[str],
+    weights: bool = False,
+) -> ArchiveManifest:
+    """Write an archive, whole or not at all: the same files in the same order give the same bytes.
 
     Args:
         out: the zip file.
-        members: name to content, or to the file that holds it.
+        config: the whole configuration.
+        files: name in the archive to content, or to the file that holds it.
+        finished: number of runs that are in it.
+        missing: the run directories that it tells as not finished.
+        weights: whether trained weights are in it.
+
+    Returns:
+        What it says of itself.
     """
+    members = {CONFIGURATION: configuration_member(config), **files}
+    manifest = ArchiveManifest(
+        study=config["study"],
+        weights=weights,
+        code_sha256=sha256_of_code(*parts_of("report")),
+        finished=finished,
+        missing=tuple(missing),
+        files={
+            name: Content.of_bytes(content)
+            if isinstance(content, bytes)
+            else Content.of_file(content)
+            for name, content in members.items()
+        },
+    )
+    members = {MANIFEST: manifest.as_json(), **members}
     with written_whole(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in members.items():
             member = _member(name)
@@ -112,6 +133,34 @@ def write_archive(out: Path, members: Mapping[str, bytes | Path]) -> None:
             member.file_size = content.stat().st_size
             with content.open("rb") as source, archive.open(member, "w") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
+    return manifest
+
+
+def add_packing_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that every command that packs runs has: `results`, `runs` and `configuration`, for `read_packing`."""
+    parser.add_argument("--results", type=Path, required=True, help="folder of the runs")
+    parser.add_argument(
+        "--runs",
+        required=True,
+        help='configured runs, a JSON list of {"dataset", "protocol", "model", "seeds"}',
+    )
+    parser.add_argument("--configuration", required=True, help="the whole one, as JSON")
+
+
+def read_packing(arguments: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
+    """The configured run directories and the configuration that the options name.
+
+    Raises:
+        InputError: either is no JSON of its kind.
+    """
+    runs = [key.directory for key in parse_runs(arguments.runs, "--runs")]
+    return runs, json_object(arguments.configuration, "--configuration")
+
+
+def tell_missing(manifest: ArchiveManifest) -> None:
+    """Print how many configured runs an archive does not have, and which, if there are any."""
+    if missing := manifest.missing:
+        print(f"{len(missing)} configured runs are missing: {shortened(missing)}")
 
 
 def _member(name: str) -> zipfile.ZipInfo:

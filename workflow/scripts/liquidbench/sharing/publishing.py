@@ -11,19 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from liquidbench.errors import InputError
-from liquidbench.files import read_json, sha256_of_code
+from liquidbench.files import read_json
 from liquidbench.reporting.line_errors import LINE_ERRORS, lines_read
-from liquidbench.sharing.contents import (
-    CONFIGURATION,
-    MANIFEST,
-    METRICS,
-    RESULTS,
-    ArchiveManifest,
-    Content,
-    names_below,
-)
+from liquidbench.sharing.contents import METRICS, RESULTS, ArchiveManifest, names_below
 from liquidbench.sharing.exporting import configuration_member, finished_of, write_archive
-from liquidbench.stages import parts_of
 
 LARGEST_PART = 4_900_000
 """Bytes of one archive."""
@@ -67,25 +58,19 @@ def publish_study(
         if run in finished and file not in _UNREAD:
             own = _without_texts(results, run, file)
             files[run] |= {f"{RESULTS}{run}/{name}": content for name, content in own.items()}
-    configuration = configuration_member(config)
-    missing = tuple(run for run in runs if run not in finished)
+    missing = [run for run in runs if run not in finished]
     manifests = []
-    room = largest - len(zlib.compress(configuration)) - _PER_MEMBER * (len(missing) + 3)
+    room = (
+        largest
+        - len(zlib.compress(configuration_member(config)))
+        - _PER_MEMBER * (len(missing) + 3)
+    )
     out.mkdir(parents=True, exist_ok=True)
     for number, part in enumerate(_parts(files, room, results), start=1):
-        members = {CONFIGURATION: configuration}
-        for run in part:
-            members |= files[run]
-        manifest = ArchiveManifest(
-            study=config["study"],
-            weights=False,
-            code_sha256=sha256_of_code(*parts_of("report")),
-            finished=len(part),
-            missing=missing if number == 1 else (),
-            files={name: Content.of_bytes(content) for name, content in members.items()},
-        )
-        write_archive(out / f"part-{number}.zip", {MANIFEST: manifest.as_json(), **members})
-        manifests.append(manifest)
+        members = {name: content for run in part for name, content in files[run].items()}
+        told = missing if number == 1 else []
+        path = out / f"part-{number}.zip"
+        manifests.append(write_archive(path, config, members, len(part), told))
     return manifests
 
 
