@@ -56,21 +56,22 @@ def texts_of(figure):
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """The command run on a small synthetic study whose QuickDraw, IAM and sepsis runs are not."""
+    """The command run on a small synthetic study whose QuickDraw and sepsis runs are not there. IAM is left out."""
     root = tmp_path_factory.mktemp("figures")
     for item in [*ITEMS, STRESSED]:
         folder = write_run(root, item, synthetic=True)
     write_stress(folder, STRESSED, {0.0: [0.9], 0.3: [0.7, 0.6]})
     write_examples(root, synthetic=True)
     (root / "quickdraw/examples.npz").unlink()
-    (root / "iam/examples.npz").unlink()
+    mains = {name: one for name, one in LAYOUT["main_protocols"].items() if name != "iam"}
+    layout = LAYOUT | {"main_protocols": mains}
     read_back(root, [*ITEMS, STRESSED])
     out = root / "out"
     out.mkdir()
     for name in ("confusion_iam.png", "confusion_iam.svg", "notes.png"):
         (out / name).write_text("from an earlier study")
     command = [sys.executable, SCRIPT, "--summary", root / "summary", "--results", root]
-    command += ["--runs", json.dumps([*ITEMS, STRESSED]), "--layout", json.dumps(LAYOUT)]
+    command += ["--runs", json.dumps([*ITEMS, STRESSED]), "--layout", json.dumps(layout)]
     done = subprocess.run([*command, "--out", out], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out
@@ -101,7 +102,10 @@ def test_the_index_lists_figures_and_reasons(drawn):
     for name in EXPECTED:
         assert f"]({name}.svg)" in index and f"]({name}.png)" in index
     assert "- `figure_2`: no `quickdraw/examples.npz` among the results" in index
-    assert "- `figure_6`: no finished run of iam under its main protocol" in index
+    assert "- `figure_7`: no finished run of QuickDraw under its main protocol" in index
+    # Its example is among the results.
+    for name in ("figure_3", "figure_6"):
+        assert f"- `{name}`: IAM is not part of this study" in index
 
 
 def test_figures_of_an_earlier_state_go_and_other_files_stay(drawn):

@@ -16,6 +16,7 @@ from liquidbench.page.page import render
 from page_helpers import content_of, page_of, parsed, study_of
 
 MARK = {"synthetic": np.bool_(False), "source": "mirror"}
+MOVING = ("nmnist", "quickdraw")
 
 
 # Readings
@@ -204,8 +205,13 @@ def recording(results, events, **changes):
     arrays = {"x": x.astype(np.uint8), "y": y.astype(np.uint8)}
     arrays |= {"polarity": polarity.astype(np.uint8), "time": time, "label": "7", "id": "a"}
     np.savez(results / "nmnist/examples.npz", **(MARK | arrays | changes))
-    (found,) = animations(results)
+    (found,) = animations(results, MOVING)
     return found
+
+
+def test_a_data_set_that_is_not_studied_is_not_shown(tmp_path):
+    recording(tmp_path, [(1, 2, 1, 5000)])
+    assert animations(tmp_path, ("quickdraw", "iam")) == []
 
 
 def test_events_appear_where_and_when_they_were(tmp_path):
@@ -250,7 +256,7 @@ def drawings(results, first):
         arrays[f"drawing_{index}"] = np.array(points, np.float32)
         arrays[f"id_{index}"] = str(index)
     np.savez(results / "quickdraw/examples.npz", **MARK, **arrays)
-    return animations(results)
+    return animations(results, MOVING)
 
 
 def test_strokes_are_drawn_in_order_at_an_even_pace(tmp_path):
@@ -292,7 +298,7 @@ def test_a_damaged_file_of_examples_is_named(tmp_path):
     (tmp_path / "nmnist").mkdir()
     (tmp_path / "nmnist/examples.npz").write_bytes(b"no archive")
     with pytest.raises(InputError, match=r"nmnist/examples\.npz: cannot be read"):
-        animations(tmp_path)
+        animations(tmp_path, MOVING)
 
 
 def test_without_examples_the_page_says_so(tmp_path):

@@ -17,6 +17,7 @@ from liquidbench.sharing.unpacking import archived_files, unpack
 from workflow_helpers import (
     PROJECT,
     copy_project,
+    damage,
     files_below,
     job_counts,
     runs_in,
@@ -143,11 +144,9 @@ def test_a_damaged_archive_puts_nothing_wrong_in_place(study, tmp_path):
     results, _, runs = study
     publish_study(results, runs, CONFIG, tmp_path / "public")
     path = tmp_path / "public/part-1.zip"
-    content = bytearray(path.read_bytes())
     places = archived_files(tmp_path / "public")
     expected = runs_in(tmp_path / "public")
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    damage(path)
     with pytest.raises(InputError, match=r"part-1\.zip, member"):
         unpack(places, tmp_path / "here")
     for file in (tmp_path / "here").rglob("*"):
@@ -167,8 +166,9 @@ def test_a_study_drawn_from_archives_is_that_of_the_runs(tmp_path, without_heavy
     write_study(there / "results")
     for path in there.glob("results/*/examples.npz"):
         path.unlink()
-    (there / "overlay.yaml").write_text("seeds: [0]\n")
-    (here / "overlay.yaml").write_text("seeds: [0]\narchives: public\n")
+    overlay = "seeds: [0]\ndatasets: {quickdraw: null, physionet: null}\n"
+    (there / "overlay.yaml").write_text(overlay)
+    (here / "overlay.yaml").write_text(overlay + "archives: public\n")
     drawing = ("tables", "figures", "claims", "report")
     made = snakemake(there, *drawing, "publish", "--cores", "1", "--configfile", "overlay.yaml")
     assert made.returncode == 0, made.stdout
@@ -198,9 +198,8 @@ def test_a_study_drawn_from_archives_is_that_of_the_runs(tmp_path, without_heavy
     assert "nmnist: nothing is trained where `archives` is set (public)" in asked.stdout
     # A damaged archive, and then one that lacks a run: own runs stay, and what is not in it is not drawn.
     path = here / "public/part-1.zip"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
-    assert snakemake(here, *options).returncode != 0
+    damage(path)
+    assert snakemake(here, "summary", *options).returncode != 0
     path.unlink()
     results = here / "results/archived"
     runs = [
@@ -208,7 +207,7 @@ def test_a_study_drawn_from_archives_is_that_of_the_runs(tmp_path, without_heavy
         for model in ("lstm", "cfc")
     ]
     publish_study(there / "results", runs, CONFIG, here / "public")
-    assert snakemake(here, *options).returncode == 0
+    assert snakemake(here, "summary", *options).returncode == 0
     assert {path.parent.parent.name for path in results.rglob("metrics.json")} == {"lstm", "cfc"}
     kept = files_below(here / "results")
     assert {name: kept[name] for name in own} == own

@@ -172,7 +172,14 @@ def test_an_import_gives_the_same_files_and_the_command_that_draws_them(take, re
 
 def test_what_the_own_configuration_adds_is_told(take):
     (note,) = take().notes
-    assert "config/config.yaml here adds" in note and "datasets.physionet" in note
+    assert "config/config.yaml here adds" in note and "datasets.nmnist.prepare" in note
+
+
+def test_data_sets_that_were_not_studied_stay_out(take):
+    """Snakemake merges the configuration with the project's own, which has all four."""
+    config = json.loads(take().configuration.read_text())
+    left_out = dict.fromkeys(("quickdraw", "iam", "physionet"))
+    assert config["datasets"] == CONFIG["datasets"] | left_out
 
 
 def test_a_file_that_is_there_and_differs_is_kept_unless_asked_otherwise(take, tmp_path):

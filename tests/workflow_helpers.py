@@ -96,3 +96,13 @@ def runs_in(folder: Path) -> dict[str, bytes]:
                     assert name not in found, name
                     found[name] = archive.read(name)
     return found
+
+
+def damage(archive: Path) -> None:
+    """Change one bit in the middle of what is packed of an archive's last file."""
+    content = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as opened:
+        last = opened.infolist()[-1]
+        end = opened.start_dir
+    content[end - last.compress_size // 2] ^= 1
+    archive.write_bytes(content)

@@ -3,6 +3,7 @@
 Both are outlines for SVG. At rest a picture shows the whole; the page plays it on request.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,13 +40,15 @@ class Animation:
     pieces: tuple[Piece, ...]
 
 
-def animations(results: Path) -> list[Animation]:
-    """Those whose examples are there."""
+def animations(results: Path, datasets: Collection[str]) -> list[Animation]:
+    """Those of the study's data sets whose examples are there."""
+    paths = {name: results / name / "examples.npz" for name in ("nmnist", "quickdraw")}
+    there = [name for name, path in paths.items() if name in datasets and path.is_file()]
     found = []
-    if (path := results / "nmnist" / "examples.npz").is_file():
-        found.append(_recording(path))
-    if (path := results / "quickdraw" / "examples.npz").is_file():
-        found += _drawings(path)
+    if "nmnist" in there:
+        found.append(_recording(paths["nmnist"]))
+    if "quickdraw" in there:
+        found += _drawings(paths["quickdraw"])
     return found
 
 

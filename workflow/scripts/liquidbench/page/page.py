@@ -95,7 +95,7 @@ def render(content: Inputs) -> str:
         confidence=percent(study.layout.confidence),
         tables=[page_table(table) for table in content.tables],
         figures=content.figures,
-        animations=animations(content.results),
+        animations=animations(content.results, study.layout.main_protocols),
         written_lines=written_lines(study, content.results),
         runs=run_rows(study, content.results, content.out.parent),
     )

@@ -39,6 +39,7 @@ EXAMPLES: dict[str, tuple[int, Callable]] = {
 ARCHITECTURES = {"nmnist": 5, "iam": 6, "quickdraw": 7, "physionet": 8}
 MOST_COLUMNS = 4
 CORE = "architecture.core."
+NOT_STUDIED = "{} is not part of this study"
 NO_MAIN_RUN = "no finished run under the main protocol"
 
 
@@ -64,7 +65,7 @@ def write_figures(
     style.apply_style()
     gallery = Gallery(Path(out))
     gallery.folder.mkdir(parents=True, exist_ok=True)
-    _add_examples(gallery, Path(results))
+    _add_examples(gallery, study, Path(results))
     groups = study.groups()
     _add_architectures(gallery, study, groups, Path(results), runs)
     for dataset in dict.fromkeys(group.dataset for group in groups):
@@ -76,10 +77,13 @@ def write_figures(
     return gallery
 
 
-def _add_examples(gallery: Gallery, results: Path) -> None:
+def _add_examples(gallery: Gallery, study: Study, results: Path) -> None:
     for dataset, (number, draw) in EXAMPLES.items():
         path = results / dataset / "examples.npz"
         name = f"figure_{number}"
+        if dataset not in study.layout.main_protocols:
+            gallery.leave_out(name, NOT_STUDIED.format(title_of(dataset)))
+            continue
         if not path.is_file():
             gallery.leave_out(name, f"no `{dataset}/examples.npz` among the results")
             continue
@@ -93,6 +97,9 @@ def _add_architectures(
     for dataset, number in ARCHITECTURES.items():
         name = f"figure_{number}"
         protocol = study.layout.main_protocols.get(dataset)
+        if protocol is None:
+            gallery.leave_out(name, NOT_STUDIED.format(title_of(dataset)))
+            continue
         mains = [g for g in groups if (g.dataset, g.protocol) == (dataset, protocol)]
         drawn, columns = [], []
         for group in mains:
@@ -103,7 +110,9 @@ def _add_architectures(
                 columns.append(read_architecture(path, group.model, _core_options(study, group)))
                 drawn.append(group)
         if not drawn:
-            gallery.leave_out(name, f"no finished run of {dataset} under its main protocol")
+            gallery.leave_out(
+                name, f"no finished run of {title_of(dataset)} under its main protocol"
+            )
             continue
         title = f"Figure {number}. {title_of(dataset)}: models under the protocol “{protocol}”"
         caption = (

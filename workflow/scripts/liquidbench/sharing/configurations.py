@@ -24,6 +24,18 @@ def is_inside(path: Any) -> bool:
     return bool(parts) and not path.startswith("/") and ".." not in parts
 
 
+def alone(project: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration that studies no other data sets than its own when it is named after --configfile.
+
+    Args:
+        project: the folder of the Snakefile, whose own configuration Snakemake merges with it.
+        config: what is to be named.
+    """
+    datasets = config.get("datasets", {})
+    left_out = {name: None for name in _own(project)["datasets"] if name not in datasets}
+    return {**config, "datasets": datasets | left_out}
+
+
 def added_by(project: Path, config: Mapping[str, Any]) -> list[str]:
     """The keys that a project's own configuration adds to one that is named after --configfile.
 
@@ -34,8 +46,12 @@ def added_by(project: Path, config: Mapping[str, Any]) -> list[str]:
         project: the folder of the Snakefile.
         config: what is to be named.
     """
-    own = yaml.safe_load((project / "config/config.yaml").read_text(encoding="utf-8"))
-    return _missing(own, config)
+    return _missing(_own(project), config)
+
+
+def _own(project: Path) -> dict[str, Any]:
+    """A project's own configuration."""
+    return yaml.safe_load((project / "config/config.yaml").read_text(encoding="utf-8"))
 
 
 def _missing(own: Any, other: Any, front: str = "") -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from liquidbench.errors import InputError
 from liquidbench.files import sha256_of_code
 from liquidbench.sharing.archive import Archive
-from liquidbench.sharing.configurations import added_by
+from liquidbench.sharing.configurations import added_by, alone
 from liquidbench.sharing.contents import (
     METRICS,
     RESULTS,
@@ -74,7 +74,7 @@ def import_archive(archive: Path, into: Path, project: Path, overwrite: bool = F
         InputError: the archive is damaged, holds what it must not, or a file that is there differs.
     """
     with Archive(archive) as content:
-        config = content.configuration()
+        config = alone(project, content.configuration())
         results = into / config["paths"]["results"]
         config["paths"] = {name: str(into / path) for name, path in config["paths"].items()}
         written = (json.dumps(config, indent=1, ensure_ascii=False) + "\n").encode()
