@@ -61,6 +61,19 @@ def test_a_pair_has_its_differences_liquid_less_lstm_and_who_is_better():
     assert lost_removed == "+2.00 [1.00, 3.00]"
 
 
+def test_who_loses_less_from_a_worse_start_is_told_so():
+    rows = [
+        difference("lstm", "cfc", "0", 0.3, 0.2, 0.4),
+        difference("lstm", "cfc", "area", 0.1, -0.1, 0.3, p_holm=0.6),
+        difference("lstm", "cfc", "loss", 0.2, 0.1, 0.3),
+        difference("lstm", "cfc", "loss", -0.2, -0.3, -0.1, "remove_steps"),
+    ]
+    ((*_, whole, _, lost, _, lost_removed),) = cells(study_with(*MODELS, rows=rows))
+    assert whole == "-30.00 [-40.00, -20.00] **LSTM**"
+    assert lost == "-20.00 [-30.00, -10.00] **liquid**, from a worse start"
+    assert lost_removed == "+20.00 [10.00, 30.00] **LSTM**"
+
+
 def test_what_pairs_may_differ_in_stands_beside_their_names():
     lstm = ("lstm", "lstm", ("architecture.core.layers", "2"))
     lstm += (("architecture.core.bidirectional", "true"),)
