@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import brier_score_loss
 
 from liquidbench.evaluation.metrics import Figures, ranking_figures
 
@@ -80,6 +78,9 @@ def probability_figures(targets: NDArray, probabilities: NDArray) -> Figures:
         distance between observed share and mean probability, weighted by their sizes), `auroc` and
         `average_precision`; the two last are None without both classes.
     """
+    # Slow to import, and most stages only read what was computed.
+    from sklearn.metrics import brier_score_loss
+
     targets, probabilities = np.asarray(targets), np.asarray(probabilities)
     bins = calibration(targets, probabilities)
     return {
@@ -101,6 +102,8 @@ def calibration(targets: NDArray, probabilities: NDArray) -> list[dict[str, floa
         A dictionary per bin that is not empty, in ascending order: `bin` (from 1), `count`, `mean_probability` and
         `observed` (share of class 1). Many equal probabilities make fewer than `BINS` bins.
     """
+    from sklearn.calibration import calibration_curve
+
     observed, mean = calibration_curve(targets, probabilities, n_bins=BINS, strategy="quantile")
     # scikit-learn keeps the sizes of its bins to itself; these are its edges.
     edges = np.percentile(probabilities, np.linspace(0, 100, BINS + 1))

@@ -9,8 +9,8 @@ rank every condition in thousands of draws. A patient's influence on a ranking o
 """
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from liquidbench.evaluation.statistics import (
     Estimate,
@@ -50,11 +50,11 @@ def auroc_influence(targets: ArrayLike, scores: ArrayLike) -> tuple[float, Influ
     positives, negatives = int(targets.sum()), int((~targets).sum())
     if not positives or not negatives:
         return np.nan, np.full(len(targets), np.nan)
-    ranks = stats.rankdata(scores)
+    ranks = scipy.stats.rankdata(scores)
     # Share of the other class that an example is ranked above (negatives: below).
     placement = np.empty(len(targets))
-    placement[targets] = (ranks[targets] - stats.rankdata(scores[targets])) / negatives
-    placement[~targets] = 1 - (ranks[~targets] - stats.rankdata(scores[~targets])) / positives
+    placement[targets] = (ranks[targets] - scipy.stats.rankdata(scores[targets])) / negatives
+    placement[~targets] = 1 - (ranks[~targets] - scipy.stats.rankdata(scores[~targets])) / positives
     area = placement[targets].mean()
     return float(area), (placement - area) / np.where(targets, positives, negatives)
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
-from sklearn import metrics as sklearn_metrics
 
 Figures = dict[str, float | int | None]
 
@@ -33,12 +32,13 @@ def binary_metrics(targets: NDArray, probabilities: NDArray, threshold: float = 
         Counts (`true_positives` ...), `precision`, `recall`, `f1`, `accuracy`, `auroc` (trapezoid),
         `average_precision` (precision summed over steps of recall, no interpolation) and `threshold`.
     """
+    # Slow to import, and most stages only read what was computed.
+    from sklearn.metrics import confusion_matrix
+
     targets = np.asarray(targets).astype(bool)
     probabilities = np.asarray(probabilities, dtype=np.float64)
     alarms = probabilities >= threshold
-    (tn, fp), (fn, tp) = sklearn_metrics.confusion_matrix(
-        targets, alarms, labels=[False, True]
-    ).tolist()
+    (tn, fp), (fn, tp) = confusion_matrix(targets, alarms, labels=[False, True]).tolist()
     return {
         "accuracy": (tp + tn) / len(targets),
         "precision": tp / (tp + fp) if tp + fp else None,
@@ -63,11 +63,14 @@ def ranking_figures(targets: NDArray, scores: NDArray) -> Figures:
     Returns:
         `auroc` and `average_precision`, as `binary_metrics` has them; both None without both classes.
     """
+    # Slow to import, and most stages only read what was computed.
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     if not 0 < targets.sum() < len(targets):
         return {"auroc": None, "average_precision": None}
     return {
-        "auroc": float(sklearn_metrics.roc_auc_score(targets, scores)),
-        "average_precision": float(sklearn_metrics.average_precision_score(targets, scores)),
+        "auroc": float(roc_auc_score(targets, scores)),
+        "average_precision": float(average_precision_score(targets, scores)),
     }
 
 
@@ -115,4 +118,6 @@ def edits_and_lengths(
 
 def confusion_counts(targets: NDArray, predictions: NDArray, classes: int) -> NDArray[np.int64]:
     """Counts of (target, prediction) pairs, shape (classes, classes): rows are targets."""
-    return sklearn_metrics.confusion_matrix(targets, predictions, labels=np.arange(classes))
+    from sklearn.metrics import confusion_matrix
+
+    return confusion_matrix(targets, predictions, labels=np.arange(classes))

@@ -47,8 +47,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 # Of sums of some thousand rates; the least difference that metrics of so many examples can have is far above.
 ROUNDING = 1e-12
@@ -150,7 +151,7 @@ def _cochran_quantile(parts: Parts, share: float) -> float:
 def _two_sided(parts: Parts, distance: float) -> float:
     """The p-value of a distance in standard errors: the level at which the interval just reaches it."""
     if len(parts) == 1:
-        return float(2 * stats.t.sf(distance, parts[0][1]))
+        return float(2 * scipy.stats.t.sf(distance, parts[0][1]))
 
     # By the logarithm, which tells small p-values apart.
     def excess(log_tail: float) -> float:
@@ -236,7 +237,7 @@ def mcnemar_exact(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
     alone_a, alone_b = int((correct_a & ~correct_b).sum()), int((correct_b & ~correct_a).sum())
     if alone_a + alone_b == 0:
         return 1.0
-    return float(stats.binomtest(alone_a, alone_a + alone_b, 0.5).pvalue)
+    return float(scipy.stats.binomtest(alone_a, alone_a + alone_b, 0.5).pvalue)
 
 
 def holm(p_values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ What a rule is, and where a new one is added, is told in claim_rule_kinds.py.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from scipy import stats
+import scipy
 
 from liquidbench.reporting.claim_counts import Row, possible_splits
 from liquidbench.reporting.claim_intervals import CONFIDENCE
@@ -110,7 +110,7 @@ class PrintedShare:
         wrong = int(misses.shown)
         # The more hits, the higher both ends.
         low, high = (
-            stats.binomtest(hits, hits + wrong).proportion_ci(CONFIDENCE, method="exact")[end]
+            scipy.stats.binomtest(hits, hits + wrong).proportion_ci(CONFIDENCE, method="exact")[end]
             for end, hits in enumerate((possible[0], possible[-1]))
         )
         reason = (

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from liquidbench.files import write_text, written_whole
@@ -15,6 +17,10 @@ OWN_FILES = re.compile(
     r"(figure_\d+|training_curves_\w+|confusion_\w+|stress_\w+|alarms_\w+|line_length_\w+|costs_\w+)\.(svg|png)"
 )
 
+
+PNG_DPI = 150
+# Of pictures inside an SVG file.
+SVG_IMAGE_DPI = 100
 
 # For a program: the figures in order, and what was left out.
 LISTING = "index.json"
@@ -29,16 +35,19 @@ class Gallery:
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, name: str, figure: Figure, title: str, caption: str) -> None:
-        """Write `<name>.svg` and `<name>.png` (150 dpi) and close the figure.
+        """Write `<name>.png` (150 dpi) and `<name>.svg` and close the figure.
 
         The SVG holds no date, so the same figure gives the same bytes.
         """
-        with written_whole(self.folder / f"{name}.svg") as path:
-            figure.savefig(path, format="svg", metadata={"Date": None})
+        # By the canvases themselves: `savefig` draws each file twice, and a figure of many panels takes a second.
+        with written_whole(self.folder / f"{name}.png") as path:
+            figure.set_dpi(PNG_DPI)
+            FigureCanvasAgg(figure).print_png(path)
         # Laid out once: the second file need not solve the same layout again.
         figure.set_layout_engine("none")
-        with written_whole(self.folder / f"{name}.png") as path:
-            figure.savefig(path, format="png", dpi=150)
+        with written_whole(self.folder / f"{name}.svg") as path:
+            figure.set_dpi(SVG_IMAGE_DPI)
+            FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
         plt.close(figure)
         self.entries.append((name, title, caption))
 
