@@ -17,7 +17,7 @@ from liquidbench.reporting.claim_intervals import (
 from liquidbench.reporting.claim_quantities import Quantity
 from liquidbench.reporting.differences import NO_FIGURE, ONE_SEED, percent
 from liquidbench.reporting.stress_differences import AREA, ERRORS, LOSS
-from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, select, title_of
+from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, title_of
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Evidence:
         return values
 
     def _metrics(self, key: tuple[str, str, str], wanted: Quantity) -> dict[int, float]:
-        rows = select(self.study.frames["metrics"], *key)
+        rows = self.study.rows("metrics", key)
 
         def split(name: str) -> dict[int, float]:
             some = rows[(rows["split"] == name) & (rows["metric"] == wanted.parts[1])]
@@ -135,22 +135,22 @@ class Evidence:
         return {seed: train[seed] - test[seed] for seed in train if seed in test}
 
     def _parameters(self, key: tuple[str, str, str], wanted: Quantity) -> dict[int, float]:
-        rows = select(self.study.frames["parameters"], *key)
+        rows = self.study.rows("parameters", key)
         return dict(zip(rows["seed"].astype(int), rows[wanted.parts[0]], strict=True))
 
     def _costs(self, key: tuple[str, str, str], wanted: Quantity) -> dict[int, float]:
-        rows = select(self.study.frames["costs"], *key)
+        rows = self.study.rows("costs", key)
         return dict(zip(rows["seed"].astype(int), rows[wanted.parts[0]], strict=True))
 
     def _clinical(self, key: tuple[str, str, str], wanted: Quantity) -> dict[int, float]:
-        rows = select(self.study.frames["clinical"], *key)
+        rows = self.study.rows("clinical", key)
         level, figure = wanted.parts
         rows = rows[(rows["level"] == level) & (rows["figure"] == figure)]
         return dict(zip(rows["seed"].astype(int), rows["value"], strict=True))
 
     def _stress(self, key: tuple[str, str, str], wanted: Quantity) -> dict[int, float]:
         corruption, rate, metric = wanted.parts
-        rows = select(self.study.frames["stress"], *key)
+        rows = self.study.rows("stress", key)
         rows = rows[(rows["corruption"] == corruption) & (rows["metric"] == metric)]
         # First over the draws of a run: a seed is one observation.
         means = rows.groupby(["seed", "rate"])["value"].mean()
@@ -175,7 +175,7 @@ class Evidence:
 
     def clinical_figures(self, group: Group, level: str) -> set[str]:
         """The names of the figures that clinical.csv has for a group."""
-        rows = select(self.study.frames["clinical"], group.dataset, group.protocol, group.model)
+        rows = self.study.rows("clinical", group.key)
         return set(rows.loc[rows["level"] == level, "figure"])
 
     def basis(self, groups: Sequence[Group], seeds: int) -> Basis:

@@ -28,7 +28,7 @@ from liquidbench.reporting.claim_verdicts import (
     settled,
 )
 from liquidbench.reporting.setting_tables import used_values, verdict_on
-from liquidbench.reporting.study import Group, select
+from liquidbench.reporting.study import Group
 
 # A matched recall is looked for among those that clinical.csv has, this far away at most.
 NEAREST_RECALL = 0.05
@@ -325,7 +325,7 @@ class Setting:
         table, others = context.tables["5"], []
         for group in groups:
             key = (group.dataset, group.protocol, group.model)
-            settings = select(context.evidence.study.frames["settings"], *key)
+            settings = context.evidence.study.rows("settings", key)
             for row, figure in table.figures:
                 printed = table.find(figure, self.dataset, group.model)
                 used = used_values(settings, figure)

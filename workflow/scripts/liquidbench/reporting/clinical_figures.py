@@ -20,7 +20,7 @@ from liquidbench.reporting.looks import (
 from liquidbench.reporting.printed import PrintedTable
 from liquidbench.reporting.ranges import SHARE
 from liquidbench.reporting.result_figures import about_runs, any_synthetic, bands_text
-from liquidbench.reporting.study import Group, Study, select
+from liquidbench.reporting.study import Group, Study
 
 # Of the hundred recalls, those that carry a model's marker.
 MARKED_EVERY = 14
@@ -78,8 +78,8 @@ def _draw_curves(
     for place, group in enumerate(groups):
         key = (group.dataset, group.protocol, group.model)
         look, fill = looks[group.model], fills[group.protocol]
-        _draw_calibration(upper, select(study.frames["calibration"], *key), look, fill)
-        points = select(study.frames["operating_points"], *key)
+        _draw_calibration(upper, study.rows("calibration", key), look, fill)
+        points = study.rows("operating_points", key)
         if points.empty:
             continue
         by_seed = points.pivot(index="recall", columns="seed", values="precision")

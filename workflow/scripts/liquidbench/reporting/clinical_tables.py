@@ -9,7 +9,7 @@ from liquidbench.evaluation.clinical import FALSE_ALARMS, PAPERS_NEGATIVES, RECA
 from liquidbench.evaluation.utility import EARLIEST, LABEL_LEAD
 from liquidbench.reporting.ranges import ANYTHING, NOT_NEGATIVE, SHARE, Range
 from liquidbench.reporting.result_tables import synthetic_share
-from liquidbench.reporting.study import Group, Study, select
+from liquidbench.reporting.study import Group, Study
 from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
 
 # Name in `clinical.csv` to heading and shown digits.
@@ -95,7 +95,7 @@ def _figures(
     study: Study, group: Group, wanted: dict[str, tuple[str, int]], ending: str = ""
 ) -> dict[str, Comparison]:
     """The figures of a group that `clinical.csv` has under their names with an ending."""
-    rows = select(study.frames["clinical"], group.dataset, group.protocol, group.model)
+    rows = study.rows("clinical", group.key)
     figures = {}
     for name, (_, decimals) in wanted.items():
         values = rows.loc[rows["figure"] == f"{name}{ending}", "value"].tolist()
@@ -160,8 +160,7 @@ def leak_notes(study: Study, groups: list[Group]) -> list[str]:
         "hospital A"
     ]
     for group in groups:
-        rows = study.frames["clinical"]
-        rows = select(rows, group.dataset, group.protocol, group.model)
+        rows = study.rows("clinical", group.key)
         rows = rows[rows["level"] == "hour"]
         if not rows.empty:
             seed = int(rows["seed"].iloc[0])

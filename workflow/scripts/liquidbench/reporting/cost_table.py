@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from liquidbench.reporting.ranges import NOT_NEGATIVE, SHARE
 from liquidbench.reporting.result_tables import synthetic_share
-from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.study import Group, Study, title_of
 from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
 
 QUALITY = {
@@ -115,7 +115,7 @@ def _cost(study: Study, group: Group, reference: Group | None, name: str) -> Com
 def cost_values(study: Study, group: Group, name: str) -> list[float] | None:
     """The values of a cost: of each seed that has one, or once where it is counted; None if no seed has any."""
     column, factor, _ = COSTS[name]
-    rows = select(study.frames["costs"], group.dataset, group.protocol, group.model)
+    rows = study.rows("costs", group.key)
     values = (rows[column].dropna() * factor).tolist()
     if column in COUNTED:
         values = list(dict.fromkeys(values))
@@ -152,7 +152,7 @@ def _matches(study: Study, groups: list[Group]) -> list[str]:
     """Which widths were solved for."""
     notes = []
     for group in groups:
-        settings = select(study.frames["settings"], group.dataset, group.protocol, group.model)
+        settings = study.rows("settings", group.key)
         told = dict(zip(settings["setting"], settings["value"]))
         if "match.model" in told:
             notes.append(

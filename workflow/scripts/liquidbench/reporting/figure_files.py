@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from liquidbench.reporting import style
@@ -27,7 +26,7 @@ from liquidbench.reporting.result_figures import (
 )
 from liquidbench.reporting.runs import RunKey
 from liquidbench.reporting.stress_figures import stress_figure
-from liquidbench.reporting.study import Group, Study, select, synthetic_warning, title_of
+from liquidbench.reporting.study import Group, Study, synthetic_warning, title_of
 
 EXAMPLES: dict[str, tuple[int, Callable]] = {
     "nmnist": (1, recording_figure),
@@ -103,7 +102,7 @@ def _add_architectures(
         mains = [g for g in groups if (g.dataset, g.protocol) == (dataset, protocol)]
         drawn, columns = [], []
         for group in mains:
-            keys = [key for key in runs if (key.dataset, key.protocol, key.model) == _key(group)]
+            keys = [key for key in runs if (key.dataset, key.protocol, key.model) == group.key]
             paths = [results / key.directory / "architecture.json" for key in keys]
             path = next((path for path in paths if path.is_file()), None)
             if path is not None and len(drawn) < MOST_COLUMNS:
@@ -129,7 +128,7 @@ def _add_architectures(
 
 def _core_options(study: Study, group: Group) -> str:
     """The options of a group's core but its name, such as "layers=2, units=128"."""
-    settings = select(study.frames["settings"], *_key(group))
+    settings = study.rows("settings", group.key)
     first = settings[settings["seed"] == settings["seed"].min()]
     options = {
         name.removeprefix(CORE): value
@@ -137,10 +136,6 @@ def _core_options(study: Study, group: Group) -> str:
         if name.startswith(CORE) and name != f"{CORE}name"
     }
     return ", ".join(f"{name}={value}" for name, value in options.items())
-
-
-def _key(group: Group) -> tuple[str, str, str]:
-    return group.dataset, group.protocol, group.model
 
 
 def _add_results(
@@ -167,7 +162,7 @@ def _add_results(
 
     _add_confusion(gallery, study, dataset, finished)
     main = study.layout.main_protocols.get(dataset)
-    reading = [g for g in finished if g.protocol == main and _has(study.frames["handwriting"], g)]
+    reading = [g for g in finished if g.protocol == main and _has(study, "handwriting", g)]
     if reading:
         gallery.add(f"line_length_{dataset}", *line_length_figure(study, reading))
     elif dataset == "iam":
@@ -176,7 +171,7 @@ def _add_results(
     if finished:
         gallery.add(f"costs_{dataset}", *costs_figure(study, finished))
 
-    tested = [group for group in finished if _has(study.frames["stress"], group)]
+    tested = [group for group in finished if _has(study, "stress", group)]
     if tested:
         printed = read_printed(paper, 3) if paper is not None else None
         add_in_parts(
@@ -189,7 +184,7 @@ def _add_results(
 def _add_confusion(gallery: Gallery, study: Study, dataset: str, finished: list[Group]) -> None:
     """Confusion matrices of the main protocol, and of the models that tell sepsis by the hour."""
     main = study.layout.main_protocols.get(dataset)
-    counted = [group for group in finished if _has(study.frames["confusion"], group)]
+    counted = [group for group in finished if _has(study, "confusion", group)]
     name = f"confusion_{dataset}"
     mains = [group for group in counted if group.protocol == main]
     hourly = [group for group in counted if study.is_hourly(group) and group not in mains]
@@ -213,7 +208,7 @@ def _add_alarms(
 ) -> None:
     """Calibration and alarms of the sepsis models, where there are any."""
     sepsis = [group for group in groups if group.dataset == "physionet"]
-    told = [group for group in sepsis if _has(study.frames["calibration"], group)]
+    told = [group for group in sepsis if _has(study, "calibration", group)]
     if told:
         printed = read_printed(paper, 2) if paper is not None else None
         add_in_parts(
@@ -223,5 +218,5 @@ def _add_alarms(
         gallery.leave_out("alarms_physionet", "no finished run")
 
 
-def _has(frame: pd.DataFrame, group: Group) -> bool:
-    return not select(frame, *_key(group)).empty
+def _has(study: Study, summary: str, group: Group) -> bool:
+    return not study.rows(summary, group.key).empty

@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from liquidbench.reporting.stress_differences import AREA, ERRORS, LOSS
 from liquidbench.reporting.stress_notes import stress_notes, untrained_or_padded
-from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.study import Group, Study, title_of
 from liquidbench.reporting.table import NOTHING, interval_text, signed
 
 LIQUID = ("cfc", "ltc")
@@ -89,7 +89,7 @@ def _pairs(study: Study) -> tuple[list[Pair], list[Group]]:
 
 
 def _settings(study: Study, group: Group) -> dict[str, str]:
-    rows = select(study.frames["settings"], group.dataset, group.protocol, group.model)
+    rows = study.rows("settings", group.key)
     return dict(zip(rows["setting"], rows["value"]))
 
 
@@ -104,7 +104,7 @@ def _conditions(study: Study, group: Group) -> tuple:
 def _described(study: Study, group: Group) -> str:
     """The model's name, with what two models that were trained alike may differ in."""
     own = _settings(study, group)
-    rows = select(study.frames["parameters"], group.dataset, group.protocol, group.model)
+    rows = study.rows("parameters", group.key)
     facts = [f"{int(count):,} core parameters" for count in rows["core"].dropna().unique()[:1]]
     layers = own.get("architecture.core.layers", "1")
     facts += [f"{layers} layers"] * (layers not in ("1", "null"))

@@ -20,7 +20,7 @@ from liquidbench.reporting.printed import PrintedTable
 from liquidbench.reporting.ranges import NOT_NEGATIVE
 from liquidbench.reporting.result_figures import about_runs, any_synthetic
 from liquidbench.reporting.result_tables import TRANSCRIPTION, common_notes, synthetic_share
-from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.study import Group, Study, title_of
 from liquidbench.reporting.table import Row, Table, compare_numbers
 
 READING_LINES = {"greedy": "-", "beam": "--"}
@@ -91,7 +91,7 @@ def _width(study: Study, group: Group) -> str:
 
 def _errors_per_100_characters(study: Study, group: Group, reading: str) -> dict[str, list[float]]:
     """Each kind of error for every finished seed; empty if nothing was read."""
-    rows = select(study.frames["handwriting"], group.dataset, group.protocol, group.model)
+    rows = study.rows("handwriting", group.key)
     sums = rows[rows["reading"] == reading].groupby("seed")[["characters", *KINDS]].sum()
     if sums.empty:
         return {}
@@ -112,7 +112,7 @@ def line_length_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, 
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     looks = study_looks(study)
     for group in groups:
-        rows = select(study.frames["handwriting"], group.dataset, group.protocol, group.model)
+        rows = study.rows("handwriting", group.key)
         for reading in READING_LINES:
             own = rows[rows["reading"] == reading]
             _draw_rates(top, own, reading, looks[group.model], study.layout.confidence)

@@ -15,7 +15,7 @@ from liquidbench.reporting.bands import (
 )
 from liquidbench.reporting.looks import Look, model_handles, study_looks
 from liquidbench.reporting.ranges import NOT_NEGATIVE, SHARE
-from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.study import Group, Study, title_of
 
 METRIC_TITLES = {"accuracy": "Accuracy", "cer": "CER (mean over lines)"}
 SPLIT_LINES = {"test": "-", "train": ":"}
@@ -56,7 +56,7 @@ def training_figure(study: Study, groups: list[Group]) -> tuple[Figure, str, str
     for row, protocol in zip(grid, protocols):
         bands = []
         for group in (group for group in groups if group.protocol == protocol):
-            history = select(study.frames["history"], group.dataset, protocol, group.model)
+            history = study.rows("history", group.key)
             metric = "cer" if _present(history, "test_cer") else "accuracy"
             for axes, name in zip(row, ("loss", metric)):
                 axes.set(title=f"Protocol “{protocol}”", xlabel="epoch")
@@ -198,7 +198,7 @@ def _draw_matrix(axes: Axes, names: list[str], counts: np.ndarray) -> AxesImage:
 
 def confusion_matrix(study: Study, group: Group) -> tuple[list[str], np.ndarray]:
     """Class names and counts (true class, predicted class), int64, summed over seeds."""
-    rows = select(study.frames["confusion"], group.dataset, group.protocol, group.model)
+    rows = study.rows("confusion", group.key)
     # As the run lists them, which is the order of its classes.
     names = list(dict.fromkeys([*rows["target"], *rows["prediction"]]))
     counts = np.zeros((len(names), len(names)), dtype=np.int64)

@@ -7,7 +7,7 @@ import pandas as pd
 from liquidbench.reporting.printed import Printed, PrintedTable
 from liquidbench.reporting.result_tables import common_notes, synthetic_share
 from liquidbench.reporting.runs import RUN_COLUMNS
-from liquidbench.reporting.study import Group, Study, data_label, select, title_of
+from liquidbench.reporting.study import Group, Study, data_label, title_of
 from liquidbench.reporting.table import Row, Table, compare_numbers, compare_texts
 
 FURTHER_FACTS = {
@@ -112,7 +112,7 @@ def settings_table(study: Study, printed: PrintedTable) -> Table:
     )
     groups = study.groups()
     for group in groups:
-        settings = select(study.frames["settings"], group.dataset, group.protocol, group.model)
+        settings = study.rows("settings", group.key)
         figures = {}
         for name in SETTINGS:
             used = used_values(settings, name)
@@ -193,7 +193,7 @@ def parameters_table(study: Study, printed: PrintedTable) -> Table:
     groups = study.groups()
     for group in groups:
         key = (group.dataset, group.protocol, group.model)
-        counts = select(study.frames["parameters"], *key)
+        counts = study.rows("parameters", key)
         main = study.is_main(group)
         figures = {}
         for name in COUNTS:
@@ -211,7 +211,7 @@ def parameters_table(study: Study, printed: PrintedTable) -> Table:
 
 
 def _about_counts(study: Study, group: Group, printed: PrintedTable | None) -> tuple[str, ...]:
-    settings = select(study.frames["settings"], group.dataset, group.protocol, group.model)
+    settings = study.rows("settings", group.key)
     units = "; ".join(used_values(settings, "architecture.core.units")) or "–"
     if "true" in used_values(settings, "architecture.core.bidirectional"):
         units += " per direction"

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator
 
 from liquidbench.reporting import style
-from liquidbench.reporting.study import Group, Study, select
+from liquidbench.reporting.study import Group, Study
 
 CHANCE_AUROC = 50.0
 # How much of their height rates above 100 % keep.
@@ -100,10 +100,10 @@ def add_no_skill(study: Study, groups: list[Group], panels: dict[tuple[str, str]
 
 def prevalences(study: Study, groups: list[Group]) -> list[float]:
     """The share of septic cases in the test splits, in percent, mean over runs: one per way of telling."""
-    clinical, shares = study.frames["clinical"], {}
-    clinical = clinical[clinical["figure"] == "prevalence"]
+    shares: dict[str, list[float]] = {}
     for group in groups:
-        own = select(clinical, group.dataset, group.protocol, group.model)
+        own = study.rows("clinical", group.key)
+        own = own[own["figure"] == "prevalence"]
         for level, values in own.groupby("level")["value"]:
             shares.setdefault(level, []).extend(values)
     return [100 * float(np.mean(values)) for values in shares.values()]

@@ -15,7 +15,7 @@ from liquidbench.reporting.result_tables import (
     synthetic_share,
 )
 from liquidbench.reporting.stress_notes import stress_notes
-from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, select
+from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study
 from liquidbench.reporting.table import Comparison, Row, Table, compare_numbers
 from liquidbench.reporting.titles import STRESS_METRIC_TITLES
 
@@ -109,18 +109,17 @@ def normalised_area(rows: pd.DataFrame) -> list[float]:
 
 def stressed_groups(study: Study) -> list[Group]:
     """Groups under the stress test's own protocol, and others that were tested."""
-    stress = study.frames["stress"]
     return [
         group
         for group in study.groups()
         if group.protocol == study.layout.stress_protocol
-        or not select(stress, group.dataset, group.protocol, group.model).empty
+        or not study.rows("stress", group.key).empty
     ]
 
 
 def _curves(study: Study, group: Group) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Corruption, metric and rows of each curve of a group; a group without any has an empty one, of the paper's."""
-    rows = select(study.frames["stress"], group.dataset, group.protocol, group.model)
+    rows = study.rows("stress", group.key)
     if rows.empty:
         yield "zero_steps", "accuracy", rows
     for corruption in dict.fromkeys(rows["corruption"]):
@@ -147,9 +146,9 @@ def _draws(rows: pd.DataFrame) -> str:
 
 def _untested(study: Study, groups: list[Group]) -> list[str]:
     """A line per finished run without a stress test, in groups that have one."""
-    stress, notes = study.frames["stress"], []
+    notes = []
     for group in groups:
-        rows = select(stress, group.dataset, group.protocol, group.model)
+        rows = study.rows("stress", group.key)
         tested = set(rows["seed"].astype(int))
         notes += [
             f"not stress-tested: {group.dataset}/{group.protocol}/{group.model} seed {seed}"

@@ -105,6 +105,9 @@ def _official_size(dataset: str, done: pd.DataFrame) -> bool | None:
     return sizes == {official}
 
 
+Key = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Group:
     """Runs that differ in the seed alone. `finished` and `missing` are seeds.
@@ -125,6 +128,11 @@ class Group:
     whole: bool = False
     official_size: bool | None = None
     papers_data: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Data set, protocol and model."""
+        return self.dataset, self.protocol, self.model
 
     @property
     def protocol_label(self) -> str:
@@ -163,6 +171,19 @@ class Study:
         other protocols, the stress test's; models in the order of the configuration."""
         return list(self._groups)
 
+    def rows(self, summary: str, key: Key) -> pd.DataFrame:
+        """The rows of one data set, protocol and model in a summary; in its order."""
+        frame = self.frames[summary]
+        if summary not in self._parts or self._parts[summary][0] is not frame:
+            # Once: tables and figures ask a thousand times.
+            parts = frame.groupby(RUN_COLUMNS[:3], sort=False)
+            self._parts[summary] = frame, dict(iter(parts))
+        return self._parts[summary][1].get(key, frame.iloc[:0])
+
+    @cached_property
+    def _parts(self) -> dict[str, tuple[pd.DataFrame, dict[Key, pd.DataFrame]]]:
+        return {}
+
     @cached_property
     def _groups(self) -> list[Group]:
         # Once: every table and figure asks, and each group reads two frames.
@@ -179,7 +200,7 @@ class Study:
         return [self._group(*key) for key in sorted(keys, key=rank)]
 
     def _group(self, dataset: str, protocol: str, model: str) -> Group:
-        rows = select(self.frames["runs"], dataset, protocol, model)
+        rows = self.rows("runs", (dataset, protocol, model))
         done = rows[rows["state"] == "finished"]
         sizes = done[["train_examples", "test_examples"]].drop_duplicates()
         whole = self._is_whole(dataset, protocol, model)
@@ -205,7 +226,7 @@ class Study:
 
     def _is_whole(self, dataset: str, protocol: str, model: str) -> bool:
         """Whether the preparation is the paper's task and takes all of the files: no limit, no other classes."""
-        settings = select(self.frames["settings"], dataset, protocol, model)
+        settings = self.rows("settings", (dataset, protocol, model))
         own = dict(zip(settings["setting"], settings["value"]))
         limited = any(
             name.startswith("dataset.limit_") and value != "null" for name, value in own.items()
@@ -215,14 +236,14 @@ class Study:
 
     def _overrides(self, dataset: str, protocol: str, model: str) -> str:
         """Changed training settings, "epochs=12"; empty where the protocol was followed."""
-        settings = select(self.frames["settings"], dataset, protocol, model)
+        settings = self.rows("settings", (dataset, protocol, model))
         changed = settings[settings["setting"].str.startswith("overrides.")]
         names = changed["setting"].str.removeprefix("overrides.")
         return ", ".join(dict.fromkeys(names + "=" + changed["value"]))
 
     def metric(self, group: Group, split: str, name: str) -> list[float] | None:
         """One figure for every finished seed (NaN where null); None if it was never taken."""
-        rows = select(self.frames["metrics"], group.dataset, group.protocol, group.model)
+        rows = self.rows("metrics", group.key)
         rows = rows[(rows["split"] == split) & (rows["metric"] == name)]
         return None if rows.empty else rows["value"].tolist()
 
@@ -243,7 +264,7 @@ class Study:
         return "" if names.empty else names.iloc[0]
 
     def _settings_of(self, group: Group) -> pd.DataFrame:
-        return select(self.frames["settings"], group.dataset, group.protocol, group.model)
+        return self.rows("settings", group.key)
 
     def is_main(self, group: Group) -> bool:
         """Whether the paper's printed figures of the main experiments are this group's
