@@ -1,6 +1,6 @@
 """Tables of the documentation that are taken from the reference study's: compared by a test, renewed by this command.
 
-    python tests/reference_blocks.py          rewrite all of them, after the reference study was drawn again
+    PYTHONPATH=workflow/scripts python tests/reference_blocks.py    rewrite all of them, after the study was drawn again
 
 A block is a Markdown table below a comment that says what it is made of: the CSV table, what its rows must have, the
 models and the figures, each with the number of decimals.
@@ -10,17 +10,23 @@ models and the figures, each with the number of decimals.
 Or of single runs, from their metrics in the archives:
 
     <!-- runs: physionet/paper | cfc-128 | precision 2, recall 2 -->
+
+Or of the stress test, the second model less the first, in percent: means over the rates, and what is lost on average.
+
+    <!-- gaps: reports/tables/table_stress_differences.csv | protocol=stress | lstm, cfc | zero_steps -->
 """
 
 import csv
 import json
 import re
 
+from liquidbench.reporting.difference_table import p_text
+from liquidbench.reporting.titles import corruption_title
 from workflow_helpers import PROJECT, runs_in
 
 REFERENCE = PROJECT / "resources/reference"
 PAGES = ("README.md", "docs/reference-study.md")
-BLOCK = re.compile(r"(<!-- (reference|runs): ([^>]*) -->\n)((?:\|.*\n)*)")
+BLOCK = re.compile(r"(<!-- (reference|runs|gaps): ([^>]*) -->\n)((?:\|.*\n)*)")
 
 
 def block(recipe: str) -> str:
@@ -30,13 +36,7 @@ def block(recipe: str) -> str:
     comma does not count: `released, but epochs=10` is `released`.
     """
     table, conditions, models, figures = (part.strip() for part in recipe.split("|"))
-    needed = dict(condition.split("=") for condition in conditions.split("; "))
-    with (REFERENCE / table).open(encoding="utf-8", newline="") as file:
-        rows = [
-            row
-            for row in csv.DictReader(file)
-            if all(row[name].split(",")[0] == value for name, value in needed.items())
-        ]
+    rows = selected(table, conditions)
     wanted = [figure.split() for figure in figures.split(", ")]
     lines = [["model", "seeds", *(name.replace("_", " ") for name, _ in wanted)]]
     lines.append(["---"] * len(lines[0]))
@@ -48,6 +48,17 @@ def block(recipe: str) -> str:
         cells = [cell(own[name], int(decimals)) for name, decimals in wanted]
         lines.append([f"`{model}`", seeds, *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def selected(table: str, conditions: str) -> list[dict[str, str]]:
+    """The rows of a CSV table that have what the conditions say."""
+    needed = dict(condition.split("=") for condition in conditions.split("; "))
+    with (REFERENCE / table).open(encoding="utf-8", newline="") as file:
+        return [
+            row
+            for row in csv.DictReader(file)
+            if all(row[name].split(",")[0] == value for name, value in needed.items())
+        ]
 
 
 def runs_block(recipe: str) -> str:
@@ -67,9 +78,39 @@ def runs_block(recipe: str) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def gaps_block(recipe: str) -> str:
+    """The Markdown table of a pair in the stress test, `<csv> | <conditions> | <model>, <model> | <corruptions>`.
+
+    The pair is named in the order of the CSV table, whose differences are the first less the second.
+    """
+    table, conditions, models, corruptions = (part.strip() for part in recipe.split("|"))
+    first, second = models.split(", ")
+    rows = selected(table, f"{conditions}; model_a={first}; model_b={second}")
+    names = [f"`{first}`", f"`{second}`", "difference", "Holm's p", "loss, difference", "Holm's p"]
+    lines = [["lost", "seeds", *names], ["---"] * (2 + len(names))]
+    for corruption in corruptions.split(", "):
+        own = {row["figure"]: row for row in rows if row["corruption"] == corruption}
+        if not own:
+            raise ValueError(f"{table} has no {corruption} with {conditions}")
+        cells = [f"{float(own[f'area_{one}']['measured']):.1f}" for one in "ab"]
+        for figure in ("area", "loss"):
+            cells += [turned(own[figure]), p_text(float(own[f"{figure}_p_holm"]["measured"]))]
+        lines.append([corruption_title(corruption), own["area"]["seeds"], *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def turned(row: dict[str, str]) -> str:
+    """A difference of the second less the first."""
+    value, low, high = (-float(row[name]) for name in ("measured", "high", "low"))
+    return f"{value:+.1f} [{low:.1f}, {high:.1f}]"
+
+
+MADE = {"reference": block, "runs": runs_block, "gaps": gaps_block}
+
+
 def made(kind: str, recipe: str) -> str:
-    """The table of a block of either kind."""
-    return block(recipe) if kind == "reference" else runs_block(recipe)
+    """The table of a block of any kind."""
+    return MADE[kind](recipe)
 
 
 def cell(row: dict[str, str], decimals: int) -> str:

@@ -144,4 +144,4 @@ def test_tables_of_the_documentation_are_those_of_the_reference_study(page):
     text = (PROJECT / page).read_text(encoding="utf-8")
     assert BLOCK.search(text)
     for _, kind, recipe, table in BLOCK.findall(text):
-        assert table == made(kind, recipe), f"{page}: python tests/reference_blocks.py renews it"
+        assert table == made(kind, recipe), f"{page}: tests/reference_blocks.py renews it"
