@@ -20,6 +20,7 @@ import csv
 import json
 import re
 
+from liquidbench.evaluation.statistics import holm
 from liquidbench.reporting.difference_table import p_text
 from liquidbench.reporting.titles import corruption_title
 from workflow_helpers import PROJECT, runs_in
@@ -81,20 +82,28 @@ def runs_block(recipe: str) -> str:
 def gaps_block(recipe: str) -> str:
     """The Markdown table of a pair in the stress test, `<csv> | <conditions> | <model>, <model> | <corruptions>`.
 
-    The pair is named in the order of the CSV table, whose differences are the first less the second.
+    The pair is named in the order of the CSV table, whose differences are the first less the second. Holm's correction
+    is over the lines of this table, means and losses apart.
     """
     table, conditions, models, corruptions = (part.strip() for part in recipe.split("|"))
     first, second = models.split(", ")
     rows = selected(table, f"{conditions}; model_a={first}; model_b={second}")
     names = [f"`{first}`", f"`{second}`", "difference", "Holm's p", "loss, difference", "Holm's p"]
     lines = [["lost", "seeds", *names], ["---"] * (2 + len(names))]
-    for corruption in corruptions.split(", "):
-        own = {row["figure"]: row for row in rows if row["corruption"] == corruption}
-        if not own:
-            raise ValueError(f"{table} has no {corruption} with {conditions}")
+    found = {
+        name: {r["figure"]: r for r in rows if r["corruption"] == name}
+        for name in corruptions.split(", ")
+    }
+    if not all(found.values()):
+        raise ValueError(f"{table} lacks a corruption with {conditions}")
+    corrected = {
+        figure: holm([float(own[f"{figure}_p"]["measured"]) for own in found.values()])
+        for figure in ("area", "loss")
+    }
+    for number, (corruption, own) in enumerate(found.items()):
         cells = [f"{float(own[f'area_{one}']['measured']):.1f}" for one in "ab"]
-        for figure in ("area", "loss"):
-            cells += [turned(own[figure]), p_text(float(own[f"{figure}_p_holm"]["measured"]))]
+        for figure, p_values in corrected.items():
+            cells += [turned(own[figure]), p_text(p_values[number])]
         lines.append([corruption_title(corruption), own["area"]["seeds"], *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -41,12 +41,12 @@ MODELS = (("cfc", "cfc"), ("lstm", "lstm"))
 
 def test_a_pair_has_its_differences_liquid_less_lstm_and_who_is_better():
     rows = [
-        difference("lstm", "cfc", "0", 0.001, -0.002, 0.004, p_holm=0.5),
+        difference("lstm", "cfc", "0", 0.001, -0.002, 0.004, p_value=0.5),
         difference("lstm", "cfc", "area", -0.05, -0.07, -0.03),
         difference("lstm", "cfc", "loss", 0.051, 0.02, 0.08),
         difference("lstm", "cfc", "area", 0.05, 0.03, 0.07, "remove_steps"),
-        # Its interval excludes 0, but not after as many comparisons.
-        difference("lstm", "cfc", "loss", -0.02, -0.03, -0.01, "remove_steps", p_holm=0.2),
+        # Its interval excludes 0, but the second largest of five p-values counts twice.
+        difference("lstm", "cfc", "loss", -0.02, -0.03, -0.01, "remove_steps", p_value=0.03),
     ]
     ((*front, whole, kept, lost, kept_removed, lost_removed),) = cells(
         study_with(*MODELS, rows=rows)
@@ -64,7 +64,7 @@ def test_a_pair_has_its_differences_liquid_less_lstm_and_who_is_better():
 def test_who_loses_less_from_a_worse_start_is_told_so():
     rows = [
         difference("lstm", "cfc", "0", 0.3, 0.2, 0.4),
-        difference("lstm", "cfc", "area", 0.1, -0.1, 0.3, p_holm=0.6),
+        difference("lstm", "cfc", "area", 0.1, -0.1, 0.3, p_value=0.6),
         difference("lstm", "cfc", "loss", 0.2, 0.1, 0.3),
         difference("lstm", "cfc", "loss", -0.2, -0.3, -0.1, "remove_steps"),
     ]
@@ -72,6 +72,16 @@ def test_who_loses_less_from_a_worse_start_is_told_so():
     assert whole == "-30.00 [-40.00, -20.00] **LSTM**"
     assert lost == "-20.00 [-30.00, -10.00] **liquid**, from a worse start"
     assert lost_removed == "+20.00 [10.00, 30.00] **LSTM**"
+
+
+def test_pairs_that_the_table_does_not_have_count_for_no_correction():
+    """A model that is added for another question makes no difference here less clear."""
+    row = difference("cfc", "lstm", "area", 0.05, 0.03, 0.07, p_value=0.03, p_holm=1.0)
+    others = [
+        difference("gru", name, "area", 0.1, 0.05, 0.15, p_value=0.9) for name in ("cfc", "lstm")
+    ]
+    ((*_, kept, _, _, _),) = cells(study_with(*MODELS, ("gru", "gru"), rows=[row, *others]))
+    assert kept == "+5.00 [3.00, 7.00] **liquid**"
 
 
 def test_what_pairs_may_differ_in_stands_beside_their_names():

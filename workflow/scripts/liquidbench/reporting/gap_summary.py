@@ -1,10 +1,13 @@
 """The study's question in one table: with gaps, is a liquid network ahead of an LSTM that was trained alike?"""
 
+from dataclasses import dataclass, replace
 from itertools import chain, product
 
+import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
+from liquidbench.evaluation.statistics import holm
 from liquidbench.reporting.stress_differences import AREA, ERRORS, LOSS
 from liquidbench.reporting.stress_notes import stress_notes, untrained_or_padded
 from liquidbench.reporting.study import Group, Study, title_of
@@ -26,6 +29,32 @@ FRONT = ("Data set", "Data", "Protocol", "Liquid", "LSTM", "Figure", "Seeds")
 Pair = tuple[Group, Group]
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A difference as text, and what can be said of it.
+
+    Attributes:
+        text: in percent, liquid less LSTM, with its interval.
+        seeds: that both models have; 0 where there is no difference.
+        ahead: who is better, "liquid" or "LSTM".
+        p_value: before any correction; NaN where nobody may be called better.
+        is_loss: whether it is what is lost, and not a level.
+        clear: whether it outlasts the correction over all differences of its data set.
+    """
+
+    text: str = NOTHING
+    seeds: int = 0
+    ahead: str = ""
+    p_value: float = np.nan
+    is_loss: bool = False
+    clear: bool = False
+
+    @property
+    def judged(self) -> bool:
+        """Whether somebody may be called better."""
+        return not np.isnan(self.p_value)
+
+
 def gap_summary(study: Study) -> str:
     """Markdown: a row per pair of a liquid network and an LSTM that were trained and told alike; empty without one.
 
@@ -35,15 +64,19 @@ def gap_summary(study: Study) -> str:
     pairs, alone = _pairs(study)
     if not pairs:
         return ""
-    lines = [_line(study, *pair) for pair in pairs]
+    rows = [(pair, _row(study, *pair)) for pair in pairs]
     # Two models may be tested and share no seed yet.
-    lines = [line for line in lines if set(line[len(FRONT) :]) != {NOTHING}]
+    rows = [(pair, row) for pair, row in rows if any(cell.seeds for cell in row)]
+    rows = _judged(rows, 1 - study.layout.confidence)
+    lines = [
+        [*_front(study, *pair, row), *(_shown(cell, row[0]) for cell in row)] for pair, row in rows
+    ]
     headings = [*FRONT, *_headings()]
     body = tabulate(
         lines, headings, tablefmt="pipe", disable_numparse=True, colalign=["left"] * len(headings)
     )
     notes = [
-        "who is better is named in bold where Holm's p says so, over all pairs and corruptions of the data set; not on "
+        "who is better is named in bold where Holm's p says so, over a data set's differences in this table; not on "
         "synthetic data, nor where a note below bars it; who is worse on whole sequences has less to lose",
         "removed: steps, of sepsis stays hours; the time that they took goes to the next step",
         *stress_notes(study, [group for pair in pairs for group in pair]),
@@ -112,57 +145,81 @@ def _described(study: Study, group: Group) -> str:
     return f"{group.model} ({', '.join(facts)})" if facts else group.model
 
 
-def _line(study: Study, liquid: Group, lstm: Group) -> list[str]:
-    """The pair's row."""
+def _front(study: Study, liquid: Group, lstm: Group, row: list[Cell]) -> list[str]:
+    """What stands before the pair's figures."""
+    seeds = sorted({cell.seeds for cell in row if cell.seeds})
+    front = [title_of(liquid.dataset), liquid.data, liquid.protocol_label]
+    front += [_described(study, liquid), _described(study, lstm)]
+    front += [FIGURES[liquid.dataset].replace("_", " ")]
+    return [*front, " to ".join(map(str, seeds[:1] + seeds[1:][-1:]))]
+
+
+def _row(study: Study, liquid: Group, lstm: Group) -> list[Cell]:
+    """The pair's figures: on whole sequences, then of each kind of loss the mean over the rates and the loss."""
     frame, metric = study.frames["stress_differences"], FIGURES[liquid.dataset]
     rows = frame[(frame["dataset"] == liquid.dataset) & (frame["protocol"] == liquid.protocol)]
     rows = rows[rows["metric"] == metric]
     turned = (rows["model_a"] == lstm.model) & (rows["model_b"] == liquid.model)
     rows = rows[turned | ((rows["model_a"] == liquid.model) & (rows["model_b"] == lstm.model))]
     better = "lower" if metric in ERRORS else "higher"
-    shown = [(rows[rows["figure"] == "0"].head(1), better, False)]
+    row = [_cell(rows[rows["figure"] == "0"].head(1), lstm.model, better, liquid.synthetic)]
     for corruptions in LOSSES.values():
         own = rows[rows["corruption"].isin(corruptions)]
         own = own[own["corruption"] == own["corruption"].iloc[0]] if len(own) else own
-        barred = any(untrained_or_padded(study, g, corruptions[0]) for g in (liquid, lstm))
-        shown.append((own[own["figure"] == AREA], better, barred))
-        shown.append((own[own["figure"] == LOSS], "lower", barred))
-    level = 1 - study.layout.confidence
-    told = [
-        _cell(row, lstm.model, good, None if barred or liquid.synthetic else level)
-        for row, good, barred in shown
-    ]
-    ahead_whole = told[0][1]
-    cells = []
-    for heading, (text, ahead) in zip(_headings(), told):
-        from_less = heading.endswith("loss") and ahead_whole and ahead != ahead_whole
-        note = ", from a worse start" if from_less else ""
-        cells.append(f"{text} **{ahead}**{note}" if ahead else text)
-    seeds = sorted({int(row["seeds"].iloc[0]) for row, _, _ in shown if len(row)})
-    front = [title_of(liquid.dataset), liquid.data, liquid.protocol_label]
-    front += [_described(study, liquid), _described(study, lstm), metric.replace("_", " ")]
-    return [*front, " to ".join(map(str, seeds[:1] + seeds[1:][-1:])), *cells]
+        barred = liquid.synthetic or any(
+            untrained_or_padded(study, group, corruptions[0]) for group in (liquid, lstm)
+        )
+        row.append(_cell(own[own["figure"] == AREA], lstm.model, better, barred))
+        row.append(_cell(own[own["figure"] == LOSS], lstm.model, "lower", barred, is_loss=True))
+    return row
 
 
-def _cell(rows: pd.DataFrame, lstm: str, better: str, level: float | None) -> tuple[str, str]:
-    """A difference in percent, liquid less LSTM, with its interval; and who is better, if that can be told.
+def _cell(rows: pd.DataFrame, lstm: str, better: str, barred: bool, is_loss: bool = False) -> Cell:
+    """A difference in percent, liquid less LSTM.
 
     Args:
         rows: one row of differences, or none.
         lstm: the LSTM's name: where it is `model_a`, the signs turn.
         better: "higher" or "lower".
-        level: of Holm's p, up to which the better one is named; None: not at all.
+        barred: whether nobody may be called better.
+        is_loss: whether it is what is lost.
     """
     if rows.empty:
-        return NOTHING, ""
+        return Cell()
     row = rows.iloc[0]
     sign = -100 if row["model_a"] == lstm else 100
-    shown = signed(sign * row["difference"], 2)
+    shown, seeds = signed(sign * row["difference"], 2), int(row["seeds"])
     if row["low"] != row["low"]:
-        return f"{shown} ({row['interval']})", ""
+        return Cell(f"{shown} ({row['interval']})", seeds)
     low, high = sorted((sign * row["low"], sign * row["high"]))
-    text = f"{shown} {interval_text(low, high, 2)}"
-    if level is None or not row["p_holm"] <= level:
-        return text, ""
     ahead = (sign * row["difference"] > 0) == (better == "higher")
-    return text, "liquid" if ahead else "LSTM"
+    return Cell(
+        text=f"{shown} {interval_text(low, high, 2)}",
+        seeds=seeds,
+        ahead="liquid" if ahead else "LSTM",
+        p_value=np.nan if barred else row["p_value"],
+        is_loss=is_loss,
+    )
+
+
+def _judged(rows: list[tuple[Pair, list[Cell]]], level: float) -> list[tuple[Pair, list[Cell]]]:
+    """The rows with what is `clear`: Holm's p over the differences of the data set is at most `level`."""
+    families: dict[str, list[float]] = {}
+    for (liquid, _), row in rows:
+        families.setdefault(liquid.dataset, []).extend(cell.p_value for cell in row if cell.judged)
+    corrected = {dataset: iter(holm(values)) for dataset, values in families.items()}
+    return [
+        (
+            pair,
+            [replace(c, clear=c.judged and next(corrected[pair[0].dataset]) <= level) for c in row],
+        )
+        for pair, row in rows
+    ]
+
+
+def _shown(cell: Cell, whole: Cell) -> str:
+    """A cell with who is better, where that is clear."""
+    if not cell.clear:
+        return cell.text
+    worse_start = cell.is_loss and whole.clear and whole.ahead != cell.ahead
+    return f"{cell.text} **{cell.ahead}**{', from a worse start' if worse_start else ''}"
