@@ -37,6 +37,17 @@ def test_models_that_were_told_the_time_and_met_no_gap_are_named_under_the_stres
 
 
 @pytest.mark.parametrize("name", ["3", "stress_area"])
+def test_a_row_has_the_number_of_seeds_that_were_tested(tmp_path, name):
+    items = [run_item("nmnist", "stress", "cfc", seed) for seed in range(3)]
+    of_stress(tmp_path, items[0])
+    write_run(tmp_path, items[1])
+    table = table_named(name, tmp_path, items)
+    (row,) = table.rows
+    assert row.about[table.about.index("Seeds")] == "1 of 3 seeds"
+    assert "not stress-tested: nmnist/stress/cfc seed 1" in table.notes
+
+
+@pytest.mark.parametrize("name", ["3", "stress_area"])
 def test_removals_under_a_mean_that_takes_in_the_padding_are_not_to_be_read(tmp_path, name):
     padded = {"settings.architecture.pooling": "mean_with_padding"}
     items = [run_item("quickdraw", "stress", model) for model in ("a", "b", "c")]

@@ -17,13 +17,11 @@ OWN_FILES = re.compile(
     r"(figure_\d+|training_curves_\w+|confusion_\w+|stress_\w+|alarms_\w+|line_length_\w+|costs_\w+)\.(svg|png)"
 )
 
-
+# For a program: the figures in order, and what was left out.
+LISTING = "index.json"
 PNG_DPI = 150
 # Of pictures inside an SVG file.
 SVG_IMAGE_DPI = 100
-
-# For a program: the figures in order, and what was left out.
-LISTING = "index.json"
 
 
 @dataclass

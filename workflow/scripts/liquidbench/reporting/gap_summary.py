@@ -36,7 +36,7 @@ class Cell:
     Attributes:
         text: in percent, liquid less LSTM, with its interval.
         seeds: that both models have; 0 where there is no difference.
-        ahead: who is better, "liquid" or "LSTM".
+        ahead: who is better, "liquid" or "LSTM", by an interval without 0; else empty.
         p_value: before any correction; NaN where nobody may be called better.
         is_loss: whether it is what is lost, and not a level.
         clear: whether it outlasts the correction over all differences of its data set.
@@ -192,11 +192,11 @@ def _cell(rows: pd.DataFrame, lstm: str, better: str, barred: bool, is_loss: boo
     if row["low"] != row["low"]:
         return Cell(f"{shown} ({row['interval']})", seeds)
     low, high = sorted((sign * row["low"], sign * row["high"]))
-    ahead = (sign * row["difference"] > 0) == (better == "higher")
+    liquid = (sign * row["difference"] > 0) == (better == "higher")
     return Cell(
         text=f"{shown} {interval_text(low, high, 2)}",
         seeds=seeds,
-        ahead="liquid" if ahead else "LSTM",
+        ahead="" if low <= 0 <= high else "liquid" if liquid else "LSTM",
         p_value=np.nan if barred else row["p_value"],
         is_loss=is_loss,
     )
@@ -221,5 +221,5 @@ def _shown(cell: Cell, whole: Cell) -> str:
     """A cell with who is better, where that is clear."""
     if not cell.clear:
         return cell.text
-    worse_start = cell.is_loss and whole.clear and whole.ahead != cell.ahead
+    worse_start = cell.is_loss and whole.ahead not in ("", cell.ahead)
     return f"{cell.text} **{cell.ahead}**{', from a worse start' if worse_start else ''}"

@@ -1,6 +1,7 @@
 """Table III, and one number per model and corruption: what is left when steps or values are lost."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
@@ -45,7 +46,7 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
                 values = (here.groupby("seed")["value"].mean() * 100).tolist() or None
                 figures[name] = _compared(study, group, metric, values, target)
             about = (
-                *about_group(group, printed),
+                *about_group(_as_tested(group, rows), printed),
                 corruption,
                 STRESS_METRIC_TITLES[metric],
                 _draws(rows),
@@ -82,7 +83,8 @@ def stress_area_table(study: Study) -> Table:
                 100 * area for _, own in rows.groupby("seed") for area in normalised_area(own)
             ]
             rates = " ".join(rate_text(rate) for rate in sorted(set(rows["rate"]))) or "–"
-            about = (*group.front, corruption, STRESS_METRIC_TITLES[metric], rates, _draws(rows))
+            front = _as_tested(group, rows).front
+            about = (*front, corruption, STRESS_METRIC_TITLES[metric], rates, _draws(rows))
             table.rows.append(
                 Row(about, {"area": _compared(study, group, metric, values or None, None)})
             )
@@ -137,6 +139,17 @@ def _compared(
         comparable=group.papers_data and group.protocol in PAPERS_PROTOCOLS,
         confidence=study.layout.confidence,
         possible=STRESS_RANGES[metric],
+    )
+
+
+def _as_tested(group: Group, rows: pd.DataFrame) -> Group:
+    """The group with the seeds of `rows` alone as finished: a run may have finished and not be tested yet."""
+    tested = set(rows["seed"].astype(int))
+    planned = group.finished + group.missing
+    return replace(
+        group,
+        finished=tuple(seed for seed in planned if seed in tested),
+        missing=tuple(seed for seed in planned if seed not in tested),
     )
 
 

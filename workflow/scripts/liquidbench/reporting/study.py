@@ -172,7 +172,7 @@ class Study:
         return list(self._groups)
 
     def rows(self, summary: str, key: Key) -> pd.DataFrame:
-        """The rows of one data set, protocol and model in a summary; in its order."""
+        """The rows of one data set, protocol and model in a summary, in its order; to be read and not written to."""
         frame = self.frames[summary]
         if summary not in self._parts or self._parts[summary][0] is not frame:
             # Once: tables and figures ask a thousand times.
@@ -286,7 +286,7 @@ def data_label(sources: list[str], synthetic: bool | None) -> str:
 
 
 def select(frame: pd.DataFrame, dataset: str, protocol: str, model: str) -> pd.DataFrame:
-    """The rows of one group of runs."""
+    """The rows of one group of runs in a part of a summary; `Study.rows` has those of a whole one."""
     same = (frame["dataset"] == dataset) & (frame["protocol"] == protocol)
     return frame[same & (frame["model"] == model)]
 

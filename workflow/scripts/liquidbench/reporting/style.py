@@ -37,7 +37,6 @@ SETTINGS = {
     "axes.edgecolor": GREY,
     "axes.grid": False,
     "figure.facecolor": "white",
-    "savefig.facecolor": "white",
     "lines.linewidth": 1.6,
     "image.interpolation": "nearest",
     # Fixed names inside the file: the same figure is the same bytes.
