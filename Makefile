@@ -38,7 +38,7 @@ demo: setup ## Run the whole study on small synthetic data, in minutes (CORES=..
 
 # Whole files to each process: what a file's tests share is made once.
 test: setup ## Run the tests, CORES at a time (ARGS=... goes to pytest)
-	@python -m pytest --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@python -m pytest --numprocesses $(CORES) --dist loadfile $(ARGS)
 
 # Without torch and without data, from the archives of its runs.
 reference: setup ## Draw the reference study again and compare it with what is committed

@@ -10,11 +10,6 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-def pytest_collection_modifyitems(items):
-    """Files that start Snakemake take longest: first, so that no core waits for another's last file."""
-    items.sort(key=lambda item: not hasattr(item.module, "snakemake"))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def own_compiled_libraries(tmp_path_factory):
     """Compiled code goes to a folder of its own: tests build it, and touch no user's cache."""

@@ -63,11 +63,11 @@ def ranking_figures(targets: NDArray, scores: NDArray) -> Figures:
     Returns:
         `auroc` and `average_precision`, as `binary_metrics` has them; both None without both classes.
     """
+    if not 0 < targets.sum() < len(targets):
+        return {"auroc": None, "average_precision": None}
     # Slow to import, and most stages only read what was computed.
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    if not 0 < targets.sum() < len(targets):
-        return {"auroc": None, "average_precision": None}
     return {
         "auroc": float(roc_auc_score(targets, scores)),
         "average_precision": float(average_precision_score(targets, scores)),

@@ -47,6 +47,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+# scipy.stats by its full name: scipy imports it at its first use, which takes a second that most stages need not wait.
 import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special

@@ -69,7 +69,7 @@ class Evidence:
     def __init__(self, study: Study, roles: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
         self.study = study
         self._roles = roles
-        self._groups = {(g.dataset, g.protocol, g.model): g for g in study.groups()}
+        self._groups = {g.key: g for g in study.groups()}
 
     def group(self, dataset: str, role: str, protocols: Sequence[str]) -> Group:
         """The finished runs of the first model that plays a role, in the first protocol that has one.
@@ -113,12 +113,11 @@ class Evidence:
         Raises:
             MissingEvidenceError: the summaries do not have it.
         """
-        key = (group.dataset, group.protocol, group.model)
-        values = getattr(self, f"_{wanted.summary}")(key, wanted)
+        values = getattr(self, f"_{wanted.summary}")(group.key, wanted)
         values = {seed: value for seed, value in values.items() if not math.isnan(value)}
         if not values:
             raise MissingEvidenceError(
-                f"{wanted.name} of {'/'.join(key)} is not in {wanted.summary}.csv"
+                f"{wanted.name} of {'/'.join(group.key)} is not in {wanted.summary}.csv"
             )
         return values
 

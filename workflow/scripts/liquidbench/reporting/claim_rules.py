@@ -324,8 +324,7 @@ class Setting:
         basis = context.evidence.basis(groups, min(len(group.finished) for group in groups))
         table, others = context.tables["5"], []
         for group in groups:
-            key = (group.dataset, group.protocol, group.model)
-            settings = context.evidence.study.rows("settings", key)
+            settings = context.evidence.study.rows("settings", group.key)
             for row, figure in table.figures:
                 printed = table.find(figure, self.dataset, group.model)
                 used = used_values(settings, figure)

@@ -76,10 +76,9 @@ def _draw_curves(
     upper, lower = panels
     bands = []
     for place, group in enumerate(groups):
-        key = (group.dataset, group.protocol, group.model)
         look, fill = looks[group.model], fills[group.protocol]
-        _draw_calibration(upper, study.rows("calibration", key), look, fill)
-        points = study.rows("operating_points", key)
+        _draw_calibration(upper, study.rows("calibration", group.key), look, fill)
+        points = study.rows("operating_points", group.key)
         if points.empty:
             continue
         by_seed = points.pivot(index="recall", columns="seed", values="precision")

@@ -51,7 +51,7 @@ def differences_table(study: Study) -> Table:
         figures=FIGURES,
     )
     frame = study.frames["differences"]
-    groups = {(group.dataset, group.protocol, group.model): group for group in study.groups()}
+    groups = {group.key: group for group in study.groups()}
     order = list(dict.fromkeys(key[:2] for key in groups))
     for dataset, protocol in order:
         of_protocol = frame[(frame["dataset"] == dataset) & (frame["protocol"] == protocol)]

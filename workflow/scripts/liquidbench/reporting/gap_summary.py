@@ -107,7 +107,7 @@ def _pairs(study: Study) -> tuple[list[Pair], list[Group]]:
     tested = study.frames["stress_differences"]
     names = set(zip(tested["dataset"], tested["protocol"], tested["model_a"]))
     names |= set(zip(tested["dataset"], tested["protocol"], tested["model_b"]))
-    groups = [g for g in study.groups() if (g.dataset, g.protocol, g.model) in names]
+    groups = [g for g in study.groups() if g.key in names]
     cores = {group: study.core_of(group) for group in groups}
     conditions = {group: _conditions(study, group) for group in groups}
     liquid = [group for group in groups if cores[group] in LIQUID]

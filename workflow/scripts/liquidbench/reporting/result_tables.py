@@ -5,7 +5,7 @@ import math
 from liquidbench.reporting.differences import percent
 from liquidbench.reporting.printed import PrintedTable
 from liquidbench.reporting.ranges import NOT_NEGATIVE, SHARE
-from liquidbench.reporting.study import Group, Study, select, title_of
+from liquidbench.reporting.study import Group, Study, title_of
 from liquidbench.reporting.table import ALL_ALIKE, Row, Table, compare_numbers
 
 ABOUT = ("Data set", "Data", "Protocol", "Model", "Paper's row", "Seeds", "Examples train / test")
@@ -104,10 +104,9 @@ def comparison_notes(study: Study, groups: list[Group]) -> list[str]:
             "a difference is taken only where the data are the paper's: the official files, whole, downloaded or "
             "as many in a mirror; not with synthetic data, other files or a part of them"
         )
-    settings = study.frames["settings"]
-    layers = settings[settings["setting"] == "architecture.core.layers"]
     for group in groups:
-        own = select(layers, group.dataset, group.protocol, group.model)["value"].unique()
+        settings = study.rows("settings", group.key)
+        own = settings.loc[settings["setting"] == "architecture.core.layers", "value"].unique()
         if list(own) not in ([], ["1"]):
             notes.append(
                 f"{title_of(group.dataset)} {group.protocol}/{group.model} has {' or '.join(own)} "

@@ -192,8 +192,7 @@ def parameters_table(study: Study, printed: PrintedTable) -> Table:
     )
     groups = study.groups()
     for group in groups:
-        key = (group.dataset, group.protocol, group.model)
-        counts = study.rows("parameters", key)
+        counts = study.rows("parameters", group.key)
         main = study.is_main(group)
         figures = {}
         for name in COUNTS:

@@ -50,7 +50,7 @@ def stress_differences_table(study: Study) -> Table:
         figures=FIGURES,
     )
     frame = study.frames["stress_differences"]
-    groups = {(group.dataset, group.protocol, group.model): group for group in study.groups()}
+    groups = {group.key: group for group in study.groups()}
     keys = ["dataset", "protocol", "model_a", "model_b", "corruption", "metric"]
     order = list(dict.fromkeys(key[:2] for key in groups))
     frame = frame[frame["figure"].isin([AREA, LOSS])]

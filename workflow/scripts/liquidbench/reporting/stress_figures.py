@@ -116,7 +116,7 @@ def _draw_curves(study: Study, axes: Axes, groups: list[Group], rows: pd.DataFra
     looks, fills = study_looks(study), protocol_fills(group.protocol for group in groups)
     bands = []
     for group, size in zip(groups, np.linspace(7.5, 4.5, len(groups))):
-        own = select(rows, group.dataset, group.protocol, group.model)
+        own = select(rows, group.key)
         if own.empty:
             continue
         # First over the draws of a run, then over runs: a seed is one observation.

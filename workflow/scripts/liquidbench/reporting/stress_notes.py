@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-import pandas as pd
-
 from liquidbench.evaluation.corruptions import CORRUPTIONS
 from liquidbench.reporting.study import PAPERS_PROTOCOLS, Group, Study, select
 
@@ -34,7 +32,7 @@ def _never_met_a_gap(study: Study, groups: list[Group]) -> list[str]:
     """Models that are told the time and were trained on steps of one length."""
     facts = study.frames["environment"]
     constant = facts[(facts["fact"] == "elapsed_varies") & (facts["value"] == "false")]
-    named = _named(group for group in groups if not _rows_of(constant, group).empty)
+    named = _named(group for group in groups if not select(constant, group.key).empty)
     return [
         f"{named}: told the time, but in training all steps of a sequence took equally long. Such a model knows no "
         "gap: what it makes of a longer step is an untrained time response"
@@ -51,7 +49,7 @@ def _padding_in_the_mean(study: Study, groups: list[Group]) -> list[str]:
     named = _named(
         group
         for group in groups
-        if not (_rows_of(pooled, group).empty or _rows_of(removed, group).empty)
+        if not (select(pooled, group.key).empty or select(removed, group.key).empty)
     )
     return [
         f"{named}: the mean takes in the padding, and a removal changes how much of it a batch has. Read "
@@ -72,10 +70,6 @@ def _own_protocols(study: Study, groups: list[Group]) -> list[str]:
 
 def _takes_steps_out(corruption: str) -> bool:
     return getattr(CORRUPTIONS.get(corruption), "removes", False)
-
-
-def _rows_of(frame: pd.DataFrame, group: Group) -> pd.DataFrame:
-    return select(frame, group.dataset, group.protocol, group.model)
 
 
 def _named(groups: Iterable[Group]) -> str:

@@ -285,8 +285,9 @@ def data_label(sources: list[str], synthetic: bool | None) -> str:
     return "SYNTHETIC" if synthetic else ", ".join(sources)
 
 
-def select(frame: pd.DataFrame, dataset: str, protocol: str, model: str) -> pd.DataFrame:
+def select(frame: pd.DataFrame, key: Key) -> pd.DataFrame:
     """The rows of one group of runs in a part of a summary; `Study.rows` has those of a whole one."""
+    dataset, protocol, model = key
     same = (frame["dataset"] == dataset) & (frame["protocol"] == protocol)
     return frame[same & (frame["model"] == model)]
 
