@@ -9,6 +9,7 @@ from scipy import stats
 from claim_helpers import PAPER, Summaries, claims_file, judged, two_models
 from liquidbench.errors import InputError
 from liquidbench.reporting.claim_counts import Row, possible_splits
+from liquidbench.reporting.claim_intervals import share_interval
 from liquidbench.reporting.claim_values import Range, Value, calculate, check, printed_range
 from liquidbench.reporting.claim_verdicts import PRINTED, READING, RUNS
 from liquidbench.reporting.claims import judge, read_claims
@@ -206,6 +207,12 @@ def test_few_alarms_leave_a_share_open(tmp_path):
     low, high = stats.beta.ppf(0.025, 29, 3), stats.beta.ppf(0.975, 35, 2)
     assert "29 to 34 hits with 2 false alarms" in outcome.reason
     assert f"{low:.2f} to {high:.2f}: so few alarms do not show it" in outcome.reason
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 7), (7, 7), (1, 1), (29, 31), (3, 400)])
+def test_the_interval_of_a_share_is_the_library_s(hits, trials):
+    expected = stats.binomtest(hits, trials).proportion_ci(0.95, method="exact")
+    assert share_interval(hits, trials) == pytest.approx(tuple(expected))
 
 
 def test_many_alarms_show_a_share_or_exclude_it(tmp_path):

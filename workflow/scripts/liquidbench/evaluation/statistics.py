@@ -153,7 +153,7 @@ def _cochran_quantile(parts: Parts, share: float) -> float:
 def _two_sided(parts: Parts, distance: float) -> float:
     """The p-value of a distance in standard errors: the level at which the interval just reaches it."""
     if len(parts) == 1:
-        return float(2 * scipy.stats.t.sf(distance, parts[0][1]))
+        return float(2 * special.stdtr(parts[0][1], -distance))
 
     # By the logarithm, which tells small p-values apart.
     def excess(log_tail: float) -> float:

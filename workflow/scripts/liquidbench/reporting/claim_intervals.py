@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import special
 
 from liquidbench.evaluation.statistics import student_estimate
 from liquidbench.reporting.differences import ONE_SEED, percent
@@ -47,6 +48,14 @@ def t_interval(values: Sequence[float], one_more: bool = False) -> Interval:
         ", for one further run" if one_more else " over seeds"
     )
     return Interval(mean, found.low, found.high, source)
+
+
+def share_interval(hits: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Clopper and Pearson's (1934) exact interval of a share, by the quantiles of the beta distribution."""
+    tail = (1 - confidence) / 2
+    low = special.betaincinv(hits, trials - hits + 1, tail) if hits else 0.0
+    high = special.betaincinv(hits + 1, trials - hits, 1 - tail) if hits < trials else 1.0
+    return float(low), float(high)
 
 
 def ratio_interval(numerator: Mapping[int, float], denominator: Mapping[int, float]) -> Interval:

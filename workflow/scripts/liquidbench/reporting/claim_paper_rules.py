@@ -6,10 +6,8 @@ What a rule is, and where a new one is added, is told in claim_rule_kinds.py.
 from dataclasses import dataclass
 from typing import ClassVar
 
-import scipy
-
 from liquidbench.reporting.claim_counts import Row, possible_splits
-from liquidbench.reporting.claim_intervals import CONFIDENCE
+from liquidbench.reporting.claim_intervals import share_interval
 from liquidbench.reporting.claim_values import Range, calculate, check, readable
 from liquidbench.reporting.claim_verdicts import (
     INCONSISTENT,
@@ -110,7 +108,7 @@ class PrintedShare:
         wrong = int(misses.shown)
         # The more hits, the higher both ends.
         low, high = (
-            scipy.stats.binomtest(hits, hits + wrong).proportion_ci(CONFIDENCE, method="exact")[end]
+            share_interval(hits, hits + wrong)[end]
             for end, hits in enumerate((possible[0], possible[-1]))
         )
         reason = (

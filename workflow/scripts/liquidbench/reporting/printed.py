@@ -31,10 +31,12 @@ class PrintedTable:
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
+        # Once: tables look for hundreds of values.
+        self._rows = list(frame.itertuples(index=False))
 
     def find(self, figure: str, dataset: str = "", model: str = "") -> Printed | None:
         """The printed value of a figure for a data set and a model; None where none is printed."""
-        for row in self._frame.itertuples(index=False):
+        for row in self._rows:
             names_model = not row.models or model in row.models.split()
             if row.figure == figure and row.dataset in ("", dataset) and names_model:
                 value = None if pd.isna(row.value) else float(row.value)
@@ -43,7 +45,7 @@ class PrintedTable:
 
     def row_name(self, dataset: str, model: str) -> str:
         """The paper's name of the row that a model of a data set stands for; "" if none."""
-        for row in self._frame.itertuples(index=False):
+        for row in self._rows:
             if row.dataset == dataset and model in row.models.split():
                 return row.row
         return ""
@@ -64,7 +66,7 @@ class PrintedTable:
     def rows_without(self, present: set[tuple[str, str]]) -> list[str]:
         """The paper's rows of which no (data set, model) is among `present`, in its order."""
         rows = {}
-        for row in self._frame.itertuples(index=False):
+        for row in self._rows:
             named = any((row.dataset, model) in present for model in row.models.split())
             rows[row.row] = rows.get(row.row, False) or named
         return [name for name, named in rows.items() if not named]

@@ -1,6 +1,6 @@
 """Table of differences in the stress test: every pair of models, which the paper does not have."""
 
-import pandas as pd
+from typing import Any
 
 from liquidbench.reporting.difference_table import (
     difference_shown,
@@ -57,13 +57,13 @@ def stress_differences_table(study: Study) -> Table:
     own = dict(iter(frame.groupby(keys, sort=False)))
     for key in sorted(own, key=lambda key: order.index(key[:2])):
         dataset, _, model_a, model_b, corruption, metric = key
-        rows = own[key].set_index("figure")
+        rows = {row.figure: row for row in own[key].itertuples(index=False)}
         group = groups[key[0], key[1], model_a]
-        area = rows.loc[AREA]
+        area = rows[AREA]
         about = (
             *(title_of(dataset), group.data, group.protocol_label, model_a, model_b),
             *(corruption, STRESS_METRIC_TITLES[metric]),
-            *(f"{int(area['seeds'])}", f"{int(area['examples']):,}"),
+            *(f"{int(area.seeds)}", f"{int(area.examples):,}"),
         )
         table.rows.append(Row(about, _figures(rows)))
     compared = dict.fromkeys((*key[:2], key[position]) for key in own for position in (2, 3))
@@ -82,21 +82,21 @@ def stress_differences_table(study: Study) -> Table:
     return table
 
 
-def _figures(rows: pd.DataFrame) -> dict[str, Comparison]:
-    """The cells of one pair, corruption and metric."""
+def _figures(rows: dict[str, Any]) -> dict[str, Comparison]:
+    """The cells of one pair, corruption and metric, from its rows by figure."""
     cells: dict[str, Comparison] = {}
     for name in (AREA, LOSS):
-        if name not in rows.index:
+        if name not in rows:
             continue
-        row = rows.loc[name].copy()
-        scaled = ["value_a", "value_b", "difference", "low", "high"]
-        row[scaled] = row[scaled].astype(float) * 100
+        row = rows[name]
+        scaled = ("value_a", "value_b", "difference", "low", "high")
+        row = row._replace(**{column: getattr(row, column) * 100 for column in scaled})
         cells |= {
-            f"{name}_a": number_shown(row["value_a"], DECIMALS),
-            f"{name}_b": number_shown(row["value_b"], DECIMALS),
+            f"{name}_a": number_shown(row.value_a, DECIMALS),
+            f"{name}_b": number_shown(row.value_b, DECIMALS),
             name: difference_shown(row, DECIMALS),
-            f"{name}_p": p_shown(row["p_value"], row["interval"]),
-            f"{name}_p_holm": p_shown(row["p_holm"], row["interval"]),
+            f"{name}_p": p_shown(row.p_value, row.interval),
+            f"{name}_p_holm": p_shown(row.p_holm, row.interval),
         }
-    cells["comparisons"] = compare_texts(f"{int(rows.iloc[0]['comparisons'])}", None)
+    cells["comparisons"] = compare_texts(f"{int(rows[AREA].comparisons)}", None)
     return {name: cells[name] for name in FIGURES if name in cells}

@@ -36,14 +36,14 @@ def stress_table(study: Study, printed: PrintedTable) -> Table:
     for group in groups:
         for corruption, metric, rows in _curves(study, group):
             figures = {}
+            # First over the draws of a run, then over runs: a seed is one observation.
+            of_rate = dict(iter(rows.groupby(["rate", "seed"])["value"].mean().groupby("rate")))
             for rate in rates:
                 name = rate_text(rate)
-                here = rows[rows["rate"] == rate]
                 target = None
                 if group.protocol == study.layout.stress_protocol and metric == "accuracy":
                     target = printed.find(f"{corruption}/{name}", group.dataset, group.model)
-                # First over the draws of a run, then over runs: a seed is one observation.
-                values = (here.groupby("seed")["value"].mean() * 100).tolist() or None
+                values = (of_rate[rate] * 100).tolist() if rate in of_rate else None
                 figures[name] = _compared(study, group, metric, values, target)
             about = (
                 *about_group(_as_tested(group, rows), printed),
