@@ -196,11 +196,12 @@ rule figures:
         layout=lambda wildcards: LAYOUT,
         out=lambda wildcards, output: os.path.dirname(output[0]),
         copies=lambda wildcards, output: output[2],
+        png="" if config["figures"]["png"] else "--without-png",
         code=code_of("figures.py", "report"),
     shell:
         "python {params.script:q} --summary {params.summary:q} --results {params.results:q}"
         " --runs {params.runs:q} --paper {params.paper:q} --layout {params.layout:q} --out {params.out:q}"
-        " --copies {params.copies:q} 2>&1 | (tee {log:q} || true)"
+        " --copies {params.copies:q} {params.png} 2>&1 | (tee {log:q} || true)"
 
 
 rule claims:

@@ -78,7 +78,7 @@ def test_the_keys_of_the_study_stand_with_their_values():
         for row in table_rows(KEYS)
         for cell in [row[{2: 1, 4: 3, 5: 3}.get(len(row), 0)]]
         if re.match(
-            r"`(study|seeds|mirror|archives|device|jobs_per_gpu|core_implementation|max_minutes|tensorboard|(paths|threads|statistics|datasets|stress)\.[\w.]+)`$",
+            r"`(study|seeds|mirror|archives|device|jobs_per_gpu|core_implementation|max_minutes|tensorboard|(paths|threads|statistics|figures|datasets|stress)\.[\w.]+)`$",
             row[0],
         )
     }

@@ -21,13 +21,14 @@ from liquidbench.reporting.architecture_figures import (
 )
 from liquidbench.reporting.example_figures import (
     accumulate,
-    read_example,
     recording_figure,
     stage_ends,
     stay_figure,
 )
+from liquidbench.reporting.examples import read_example
 from liquidbench.reporting.figure_files import write_figures
-from liquidbench.reporting.gallery import OWN_FILES, Gallery
+from liquidbench.reporting.figure_names import OWN_FILES
+from liquidbench.reporting.gallery import Gallery
 from liquidbench.reporting.result_figures import (
     confusion_figure,
     confusion_matrix,
@@ -111,6 +112,18 @@ def test_the_index_lists_figures_and_reasons(drawn):
 def test_figures_of_an_earlier_state_go_and_other_files_stay(drawn):
     assert not (drawn / "confusion_iam.png").exists()
     assert (drawn / "notes.png").exists()
+
+
+def test_without_png_earlier_ones_go_and_the_index_names_none(tmp_path, drawn):
+    results = drawn.parent
+    style.apply_style()
+    for png in (True, False):
+        gallery = Gallery(tmp_path, png)
+        gallery.add("figure_1", *recording_figure(results / "nmnist/examples.npz"))
+        gallery.finish("Figures", "")
+        assert (tmp_path / "figure_1.png").exists() == png
+        assert ("figure_1.png" in (tmp_path / "index.md").read_text()) == png
+    ET.parse(tmp_path / "figure_1.svg")
 
 
 def test_the_same_figure_is_the_same_bytes(tmp_path, drawn):

@@ -12,7 +12,8 @@ from fake_study import LAYOUT, run_item, write_csv, write_run
 from liquidbench.errors import InputError
 from liquidbench.evaluation.edits import edit_counts
 from liquidbench.reporting import style
-from liquidbench.reporting.handwriting import half_interval, handwriting_table, line_length_figure
+from liquidbench.reporting.handwriting_figures import half_interval, line_length_figure
+from liquidbench.reporting.handwriting_table import handwriting_table
 from liquidbench.reporting.runs import RunKey
 from liquidbench.reporting.study import read_study
 from liquidbench.reporting.summaries import summarise, write_summaries

@@ -1,4 +1,4 @@
-"""Draw Figures 1 to 8, training curves, confusion matrices, stress curves and alarms (SVG and PNG)."""
+"""Draw Figures 1 to 8, training curves, confusion matrices, stress curves and alarms, as SVG and PNG files."""
 
 import argparse
 from pathlib import Path
@@ -24,10 +24,14 @@ def main() -> None:
     )
     parser.add_argument("--out", required=True, help="folder of the figures")
     parser.add_argument("--copies", type=Path, help="a folder for the SVG files alone, too")
+    parser.add_argument("--without-png", action="store_true", help="write the SVG files alone")
     arguments = parser.parse_args()
     study = read_study(arguments.summary, arguments.layout)
     runs = parse_runs(arguments.runs, "--runs")
-    gallery = write_figures(study, arguments.results, runs, arguments.out, arguments.paper)
+    gallery = write_figures(
+        *(study, arguments.results, runs, arguments.out, arguments.paper),
+        png=not arguments.without_png,
+    )
     if arguments.copies is not None:
         gallery.copy(arguments.copies)
     print(

@@ -48,10 +48,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# scipy.stats by its full name: scipy imports it at its first use, which takes a second that most stages need not wait.
+# scipy.stats and scipy.optimize by their full names: scipy imports them at their first use, which takes a second that
+# most stages need not wait.
 import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 # Of sums of some thousand rates; the least difference that metrics of so many examples can have is far above.
 ROUNDING = 1e-12
@@ -163,7 +164,7 @@ def _two_sided(parts: Parts, distance: float) -> float:
     high = np.log(0.5)
     for low in _LOG_TAILS:
         if excess(low) > 0:
-            return float(2 * np.exp(optimize.brentq(excess, low, high, xtol=1e-10)))
+            return float(2 * np.exp(scipy.optimize.brentq(excess, low, high, xtol=1e-10)))
         high = low
     return float(2 * np.exp(high))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from liquidbench.reporting.example_figures import SENSOR, read_example
+from liquidbench.reporting.examples import SENSOR, read_example
 
 FRAMES = 30
 PLAY_SECONDS = 3.0

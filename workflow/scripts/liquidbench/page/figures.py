@@ -6,7 +6,7 @@ from pathlib import Path
 
 from liquidbench.errors import InputError
 from liquidbench.files import read_json
-from liquidbench.reporting.gallery import LISTING
+from liquidbench.reporting.figure_names import LISTING
 
 REMEDY = "Draw the figures again: the target figures with --forcerun figures"
 # Title, what to see, and names of figures, or how they begin (with a "_" at the end), in the page's order.

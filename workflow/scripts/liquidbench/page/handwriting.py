@@ -11,7 +11,7 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from liquidbench.errors import InputError
-from liquidbench.reporting.example_figures import read_example
+from liquidbench.reporting.examples import read_example
 from liquidbench.reporting.runs import REMAKE, read_table
 from liquidbench.reporting.study import Group, Study
 

@@ -1,6 +1,5 @@
 """Figures 1 to 4: what the data of the four sets look like, from `examples.npz`."""
 
-import zipfile
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,14 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from liquidbench.errors import InputError
 from liquidbench.reporting import style
+from liquidbench.reporting.examples import SENSOR, Example, read_example
 
-Example = dict[str, np.ndarray]
 # A figure with its title and its caption.
 Drawn = tuple[Figure, str, str]
 
-SENSOR = 34  # N-MNIST: pixels per side; events outside are noise of the recording
 SLICES = 10
 STAGES = 6
 HOURS_BEFORE_ONSET = 6
@@ -30,24 +27,6 @@ VITALS = {
     "Lactate": "Lactate\n(mmol/L)",
     "Creatinine": "Creatinine\n(mg/dL)",
 }
-
-
-def read_example(path: str | Path, names: list[str]) -> Example:
-    """Read an `examples.npz` that holds at least `names`, `synthetic` and `source`.
-
-    Raises:
-        InputError: not a readable file of plain arrays, or one is missing.
-    """
-    remedy = "Delete it and prepare the data set again"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            example = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(path, f"cannot be read ({error})", remedy) from None
-    missing = [name for name in [*names, "synthetic", "source"] if name not in example]
-    if missing:
-        raise InputError(path, f"arrays missing: {', '.join(missing)}", remedy)
-    return example
 
 
 def _text(example: Example, name: str) -> str:

@@ -17,7 +17,7 @@ from liquidbench.reporting.example_figures import (
 )
 from liquidbench.reporting.figure_parts import add_in_parts
 from liquidbench.reporting.gallery import Gallery
-from liquidbench.reporting.handwriting import line_length_figure
+from liquidbench.reporting.handwriting_figures import line_length_figure
 from liquidbench.reporting.printed import read_printed
 from liquidbench.reporting.result_figures import (
     any_synthetic,
@@ -48,6 +48,7 @@ def write_figures(
     runs: list[RunKey],
     out: str | Path,
     paper: str | Path | None = None,
+    png: bool = True,
 ) -> Gallery:
     """Draw every figure that the files allow into `out`, and its `index.md`.
 
@@ -57,12 +58,13 @@ def write_figures(
         runs: the configured runs.
         out: folder of the figures.
         paper: folder of the printed numbers; None: none are drawn.
+        png: whether to write PNG files, too.
 
     Raises:
         InputError: a file is there and damaged.
     """
     style.apply_style()
-    gallery = Gallery(Path(out))
+    gallery = Gallery(Path(out), png)
     gallery.folder.mkdir(parents=True, exist_ok=True)
     _add_examples(gallery, study, Path(results))
     groups = study.groups()

@@ -1,7 +1,6 @@
-"""Figures written as SVG and PNG, with a page and a file that list them and those left out."""
+"""Figures written as SVG and, if wanted, PNG files, with a page and a file that list them and those left out."""
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,14 +10,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from liquidbench.files import write_text, written_whole
+from liquidbench.reporting.figure_names import LISTING, OWN_FILES
 
-# What this stage writes, and so what it may remove again when a figure cannot be drawn any more.
-OWN_FILES = re.compile(
-    r"(figure_\d+|training_curves_\w+|confusion_\w+|stress_\w+|alarms_\w+|line_length_\w+|costs_\w+)\.(svg|png)"
-)
-
-# For a program: the figures in order, and what was left out.
-LISTING = "index.json"
 PNG_DPI = 150
 # Of pictures inside an SVG file.
 SVG_IMAGE_DPI = 100
@@ -26,23 +19,28 @@ SVG_IMAGE_DPI = 100
 
 @dataclass
 class Gallery:
-    """The figures of one folder: (name, title, caption) drawn, and (name, reason) left out."""
+    """The figures of one folder: (name, title, caption) drawn, and (name, reason) left out.
+
+    `png`: whether there are PNG files beside the SVG files.
+    """
 
     folder: Path
+    png: bool = True
     entries: list[tuple[str, str, str]] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, name: str, figure: Figure, title: str, caption: str) -> None:
-        """Write `<name>.png` (150 dpi) and `<name>.svg` and close the figure.
+        """Write `<name>.svg` and, if wanted, `<name>.png` (150 dpi), and close the figure.
 
         The SVG holds no date, so the same figure gives the same bytes.
         """
         # By the canvases themselves: `savefig` draws each file twice, and a figure of many panels takes a second.
-        with written_whole(self.folder / f"{name}.png") as path:
-            figure.set_dpi(PNG_DPI)
-            FigureCanvasAgg(figure).print_png(path)
-        # Laid out once: the second file need not solve the same layout again.
-        figure.set_layout_engine("none")
+        if self.png:
+            with written_whole(self.folder / f"{name}.png") as path:
+                figure.set_dpi(PNG_DPI)
+                FigureCanvasAgg(figure).print_png(path)
+            # Laid out once: the second file need not solve the same layout again.
+            figure.set_layout_engine("none")
         with written_whole(self.folder / f"{name}.svg") as path:
             figure.set_dpi(SVG_IMAGE_DPI)
             FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
@@ -67,13 +65,14 @@ class Gallery:
             heading: of the page.
             warning: what must be read first; may be empty.
         """
-        written = {name for name, _, _ in self.entries}
+        suffixes = (".svg", ".png") if self.png else (".svg",)
+        written = {f"{name}{suffix}" for name, _, _ in self.entries for suffix in suffixes}
         for path in sorted(self.folder.iterdir()):
-            if OWN_FILES.fullmatch(path.name) and path.stem not in written:
+            if OWN_FILES.fullmatch(path.name) and path.name not in written:
                 path.unlink()
         parts = [f"# {heading}\n"] + ([warning] if warning else [])
         for name, title, caption in self.entries:
-            links = f"[{name}.svg]({name}.svg), [{name}.png]({name}.png)"
+            links = ", ".join(f"[{name}{suffix}]({name}{suffix})" for suffix in suffixes)
             parts.append(f"## {title}\n\n![{title}]({name}.svg)\n\n{caption}\n\nFiles: {links}\n")
         if self.left_out:
             lines = [f"- `{name}`: {reason}" for name, reason in self.left_out]

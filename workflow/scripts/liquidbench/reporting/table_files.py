@@ -9,7 +9,7 @@ from liquidbench.files import write_text
 from liquidbench.reporting.clinical_tables import alarms_table, clinical_table
 from liquidbench.reporting.cost_table import costs_table
 from liquidbench.reporting.difference_table import differences_table
-from liquidbench.reporting.handwriting import handwriting_table
+from liquidbench.reporting.handwriting_table import handwriting_table
 from liquidbench.reporting.printed import read_printed
 from liquidbench.reporting.result_tables import benchmark_table, sepsis_table
 from liquidbench.reporting.setting_tables import (
