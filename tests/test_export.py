@@ -24,6 +24,8 @@ models:
 datasets:
   nmnist: {models: [cfc, lstm, zeta, alpha]}
   quickdraw: null
+statistics: {draws: 500}
+figures: {png: false}
 """
 
 

@@ -166,7 +166,7 @@ def test_a_study_drawn_from_archives_is_that_of_the_runs(tmp_path, without_heavy
     write_study(there / "results")
     for path in there.glob("results/*/examples.npz"):
         path.unlink()
-    overlay = "seeds: [0]\ndatasets: {quickdraw: null, physionet: null}\n"
+    overlay = "seeds: [0]\ndatasets: {quickdraw: null, physionet: null}\nfigures: {png: false}\n"
     (there / "overlay.yaml").write_text(overlay)
     (here / "overlay.yaml").write_text(overlay + "archives: public\n")
     drawing = ("tables", "figures", "claims", "report")
