@@ -139,6 +139,20 @@ def test_a_data_set_is_stressed_by_the_corruptions_that_apply_to_it(study):
     }
 
 
+def test_models_with_seeds_of_their_own_under_the_main_protocol_are_stressed_with_these(study):
+    further = [
+        {"protocol": "paper", "models": ["gru", "boosting"], "seeds": [3, 4]},
+        {"protocol": "paper", "models": ["lstm-128"], "seeds": [0, 5]},
+    ]
+    config = changed(study, "datasets.physionet.further_protocols", further)
+    config = changed(config, "models.boosting", {"baseline": "boosting"})
+    stressed = [run for run in configuration.stress_runs(config) if run.dataset == "physionet"]
+    main = [run for run in STRESSED_MAIN if run.dataset == "physionet"]
+    assert {Run("physionet", "paper", "lstm-128", 0)} < set(main)
+    own = [("gru", 3), ("gru", 4), ("lstm-128", 5)]
+    assert stressed == main + [Run("physionet", "paper", *one) for one in own]
+
+
 @pytest.mark.parametrize(("core", "elapsed"), [("lstm", "feature"), ("cfc", "core")])
 def test_elapsed_times_are_the_model_s_and_no_option_of_its_core(study, core, elapsed):
     config = changed(study, "models.timed", {"core": core, "units": 8, "elapsed": elapsed})

@@ -121,7 +121,8 @@ def check(config: Config, schema_path: str | Path) -> None:
         check_sepsis(config, run.dataset, run.protocol, run.model, run_settings(config, run))
     check_stress(config)
     for dataset in config["stress"]["datasets"]:
-        check_stressed(config, dataset, *_stressed(config, dataset))
+        for run in of_one_seed(_stressed(config, dataset)):
+            check_stressed(config, dataset, run.protocol, run.model)
     check_corruptions(config["stress"])
 
 
@@ -194,12 +195,10 @@ def hourly_protocols(config: Config) -> list[str]:
 def stress_runs(config: Config) -> list[Run]:
     """The runs that are put to the stress test."""
     return [
-        Run(dataset, protocol, model, seed)
+        run
         for dataset in config["stress"]["datasets"]
         if stress_settings(config, dataset)["corruptions"]
-        for protocol, models in [_stressed(config, dataset)]
-        for model in models
-        for seed in seeds_of(config, dataset, _further_block(config, dataset, protocol))
+        for run in _stressed(config, dataset)
     ]
 
 
@@ -209,13 +208,19 @@ def stress_settings(config: Config, dataset: str) -> dict[str, Any]:
     return settings | {"corruptions": applying_to(dataset, config["stress"]["corruptions"])}
 
 
-def _stressed(config: Config, dataset: str) -> tuple[str, list[str]]:
-    """Protocol and models of a data set's stress test: its own ones, or those of the main study."""
-    stress, main = config["stress"], config["datasets"][dataset]
-    if dataset in config["protocols"].get(stress["protocol"], {}):
-        return stress["protocol"], stress["models"]
+def _stressed(config: Config, dataset: str) -> list[Run]:
+    """A data set's runs in the stress test: its own ones, or all of the main study under its main protocol."""
+    protocol, models = config["stress"]["protocol"], config["stress"]["models"]
+    if dataset in config["protocols"].get(protocol, {}):
+        seeds = seeds_of(config, dataset, _further_block(config, dataset, protocol))
+        return [Run(dataset, protocol, model, seed) for model in models for seed in seeds]
+    main = dataset, config["datasets"][dataset]["protocol"]
     # A baseline reads no steps that could be taken away.
-    return main["protocol"], [name for name in main["models"] if not is_baseline(config, name)]
+    return [
+        run
+        for run in dict.fromkeys(training_runs(config))
+        if (run.dataset, run.protocol) == main and not is_baseline(config, run.model)
+    ]
 
 
 def all_runs(config: Config) -> list[Run]:

@@ -125,16 +125,15 @@ def check_stress(config: Config) -> None:
             )
 
 
-def check_stressed(config: Config, dataset: str, protocol: str, models: list[str]) -> None:
-    """Refuse models that a data set's stress test cannot have under this protocol."""
-    check_names(config, "stress", dataset, protocol, models)
-    for model in models:
-        if training_of(config, dataset, protocol, model).get("level") == "hour":
-            raise InputError(
-                "configuration key stress.datasets",
-                f"protocol {protocol} tells {dataset} by the hour: an hour that is lost has no answer to compare",
-                "Take the data set from the list, or stress a protocol that tells it by the stay",
-            )
+def check_stressed(config: Config, dataset: str, protocol: str, model: str) -> None:
+    """Refuse a model that a data set's stress test cannot have under this protocol."""
+    check_names(config, "stress", dataset, protocol, [model])
+    if training_of(config, dataset, protocol, model).get("level") == "hour":
+        raise InputError(
+            "configuration key stress.datasets",
+            f"protocol {protocol} tells {dataset} by the hour: an hour that is lost has no answer to compare",
+            "Take the data set from the list, or stress a protocol that tells it by the stay",
+        )
 
 
 def check_corruptions(stress: Config) -> None:
