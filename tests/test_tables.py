@@ -55,6 +55,23 @@ def line(table, **values):
     return found[0]
 
 
+# The study
+
+
+def test_rows_are_those_of_the_frame_that_is_there_now(tmp_path):
+    items = [run_item("nmnist", "released", name) for name in ("lstm", "cfc")]
+    for item in items:
+        write_run(tmp_path, item)
+    study = study_of(tmp_path, items)
+    lstm, cfc = (("nmnist", "released", name) for name in ("lstm", "cfc"))
+    metrics = study.frames["metrics"]
+    assert not study.rows("metrics", lstm).empty
+    study.frames["metrics"] = metrics[metrics["model"] == "cfc"]
+    assert study.rows("metrics", lstm).empty
+    assert study.rows("metrics", cfc).equals(metrics[metrics["model"] == "cfc"])
+    assert list(study.rows("metrics", lstm).columns) == list(metrics.columns)
+
+
 # The printed numbers
 
 

@@ -40,7 +40,7 @@ def added_by(project: Path, config: Mapping[str, Any]) -> list[str]:
     """The keys that a project's own configuration adds to one that is named after --configfile.
 
     Snakemake merges the two, and a key can be replaced but not taken away. More models or protocols to choose from
-    change nothing and are not named.
+    change nothing and are not named; nor are data sets, where `alone` has said null of them.
 
     Args:
         project: the folder of the Snakefile.
