@@ -117,7 +117,7 @@ def content_of(study: Study, results: Path, figures: Figures | None = None, out=
         study=study,
         tables=build_tables(study, PAPER),
         judged=judge(ALL_CLAIMS, study),
-        figures=figures or Figures((), ()),
+        figures=figures or Figures((), (), True),
         results=results,
         out=out or results.parent / "reports/index.html",
     )
@@ -129,7 +129,7 @@ def page_of(results: Path, items: list[dict], layout: dict = LAYOUT, **options) 
     return parsed(render(content_of(study, results, **options)))
 
 
-def write_figures(folder: Path, names: list[str], left_out: tuple = ()) -> None:
+def write_figures(folder: Path, names: list[str], left_out: tuple = (), png: bool = True) -> None:
     """Small drawings with a listing."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
@@ -138,7 +138,8 @@ def write_figures(folder: Path, names: list[str], left_out: tuple = ()) -> None:
         )
     entries = [{"name": n, "title": f"Title of {n}", "caption": f"What {n} is."} for n in names]
     told = [{"name": name, "reason": reason} for name, reason in left_out]
-    (folder / "index.json").write_text(json.dumps({"figures": entries, "left_out": told}))
+    listing = {"png": png, "figures": entries, "left_out": told}
+    (folder / "index.json").write_text(json.dumps(listing))
 
 
 def arguments(folder: Path, layout: dict = LAYOUT) -> list:

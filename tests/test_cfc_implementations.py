@@ -4,7 +4,6 @@ import gc
 import itertools
 import weakref
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,7 +23,6 @@ from liquidbench.models.cfc.core import CfCCore
 from liquidbench.models.cfc.recurrence import ACTIVATIONS, MODES, Memory
 
 FAST = {"portable": portable, "native": native}
-SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 
 
 def with_memory(r):

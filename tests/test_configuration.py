@@ -151,6 +151,11 @@ def test_models_with_seeds_of_their_own_under_the_main_protocol_are_stressed_wit
     assert {Run("physionet", "paper", "lstm-128", 0)} < set(main)
     own = [("gru", 3), ("gru", 4), ("lstm-128", 5)]
     assert stressed == main + [Run("physionet", "paper", *one) for one in own]
+    # The same where the main protocol is the stress test's.
+    config["stress"] |= {"protocol": "paper", "models": ["gru", "lstm-128", "cfc-128"]}
+    stressed = [run for run in configuration.stress_runs(config) if run.dataset == "physionet"]
+    told = [(run.model, run.seed) for run in stressed]
+    assert told == [("gru", 3), ("gru", 4), ("lstm-128", 0), ("lstm-128", 5), ("cfc-128", 0)]
 
 
 @pytest.mark.parametrize(("core", "elapsed"), [("lstm", "feature"), ("cfc", "core")])
@@ -362,8 +367,9 @@ def test_a_data_set_may_have_seeds_of_its_own(study):
     # Trained under the stress test's own protocol with seeds of its own: those are tested.
     block = {"protocol": "stress", "models": ["lstm"], "seeds": [3]}
     study["datasets"]["nmnist"]["further_protocols"] = [block]
-    stressed = {run.seed for run in configuration.stress_runs(study) if run.dataset == "nmnist"}
-    assert stressed == {3}
+    stressed = [run for run in configuration.stress_runs(study) if run.dataset == "nmnist"]
+    own = [("lstm", 3), *(("cfc", seed) for seed in study["seeds"])]
+    assert [(run.model, run.seed) for run in stressed] == own
     assert (
         refusal(study, "datasets.iam.seeds", [1, 1]).where == "configuration key datasets.iam.seeds"
     )

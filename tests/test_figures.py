@@ -123,7 +123,9 @@ def test_without_png_earlier_ones_go_and_the_index_names_none(tmp_path, drawn):
         gallery.finish("Figures", "")
         assert (tmp_path / "figure_1.png").exists() == png
         assert ("figure_1.png" in (tmp_path / "index.md").read_text()) == png
-    ET.parse(tmp_path / "figure_1.svg")
+        assert json.loads((tmp_path / "index.json").read_text())["png"] == png
+        # With a PNG file or without.
+        assert (tmp_path / "figure_1.svg").read_bytes() == (drawn / "figure_1.svg").read_bytes()
 
 
 def test_the_same_figure_is_the_same_bytes(tmp_path, drawn):

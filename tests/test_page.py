@@ -286,7 +286,7 @@ def test_texts_of_data_and_configuration_are_text(tmp_path):
         write_run(results, item)
     change_provenance(run_folder(results, items[0]), device=HOSTILE)
     figure = PageFigure("stress_x", HOSTILE, f"{HOSTILE} [a](javascript:alert(1))", "data:,")
-    figures = Figures((figure,), (("<i>", HOSTILE),))
+    figures = Figures((figure,), (("<i>", HOSTILE),), True)
     study = study_of(results, items, LAYOUT | {"study": HOSTILE})
     text = render(content_of(study, results, figures))
     page = parsed(text)

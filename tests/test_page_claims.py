@@ -186,6 +186,10 @@ def test_figures_stand_in_their_groups_and_none_is_lost(tmp_path):
         "figures/stress_iam.svg",
         "figures/stress_iam.png",
     ]
+    write_figures(tmp_path, names, png=False)
+    alone = page_of(tmp_path / "results", [], figures=read_figures(tmp_path))
+    (link,) = alone.one("figure", id="stress-iam").all("a")
+    assert link.attributes["href"] == "figures/stress_iam.svg"
     assert section.one("details").words == "Left out (1) figure_4: no stay <here>"
     assert section.words.count("To see:") == 4
 
@@ -206,6 +210,8 @@ def test_figures_stand_in_their_groups_and_none_is_lost(tmp_path):
             "no list of figures",
         ),
         ("index.json", '{"figures": [], "left_out": [{"name": "x"}]}', "no list of figures"),
+        ("index.json", '{"figures": [], "left_out": []}', "no list of figures"),
+        ("index.json", '{"figures": [], "left_out": [], "png": 1}', "no list of figures"),
         ("figure_1.svg", None, "cannot be read (No such file or directory)"),
         ("figure_1.svg", "", "no whole SVG drawing"),
         ("figure_1.svg", "<svg><g>", "no whole SVG drawing"),

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,15 @@ def test_a_file_with_code_is_no_mere_description(tmp_path):
     for text, expected in (("", True), ('"""Words."""\n', True), ('"""Words."""\nA = 1\n', False)):
         file.write_text(text)
         assert is_description(file) is expected
+
+
+def test_tables_claims_and_page_load_nothing_that_takes_seconds():
+    code = """
+import sys
+import claims, report, tables
+print(*sorted({"matplotlib", "scipy.optimize", "scipy.stats", "sklearn", "torch"} & set(sys.modules)))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stdout.strip()) == (0, ""), result.stderr

@@ -171,12 +171,6 @@ def seeds_of(config: Config, dataset: str, block: dict[str, Any] | None = None) 
     return (block or {}).get("seeds") or settings.get("seeds") or config["seeds"]
 
 
-def _further_block(config: Config, dataset: str, protocol: str) -> dict[str, Any] | None:
-    """The block of a further protocol, if the data set has one."""
-    further = config["datasets"][dataset].get("further_protocols", [])
-    return next((block for block in further if block["protocol"] == protocol), None)
-
-
 def of_one_seed(runs: list[Run]) -> list[Run]:
     """The first run of each data set, protocol and model: all that differs between seeds is the seed."""
     first: dict[tuple[str, str, str], Run] = {}
@@ -210,17 +204,25 @@ def stress_settings(config: Config, dataset: str) -> dict[str, Any]:
 
 def _stressed(config: Config, dataset: str) -> list[Run]:
     """A data set's runs in the stress test: its own ones, or all of the main study under its main protocol."""
-    protocol, models = config["stress"]["protocol"], config["stress"]["models"]
-    if dataset in config["protocols"].get(protocol, {}):
-        seeds = seeds_of(config, dataset, _further_block(config, dataset, protocol))
-        return [Run(dataset, protocol, model, seed) for model in models for seed in seeds]
-    main = dataset, config["datasets"][dataset]["protocol"]
-    # A baseline reads no steps that could be taken away.
-    return [
-        run
-        for run in dict.fromkeys(training_runs(config))
-        if (run.dataset, run.protocol) == main and not is_baseline(config, run.model)
-    ]
+    protocol, studied = config["stress"]["protocol"], dict.fromkeys(training_runs(config))
+    if dataset not in config["protocols"].get(protocol, {}):
+        main = dataset, config["datasets"][dataset]["protocol"]
+        # A baseline reads no steps that could be taken away.
+        return [
+            run
+            for run in studied
+            if (run.dataset, run.protocol) == main and not is_baseline(config, run.model)
+        ]
+    runs = []
+    for model in config["stress"]["models"]:
+        # With the seeds that the study trains it with anyway, if it does.
+        own = [
+            run
+            for run in studied
+            if (run.dataset, run.protocol, run.model) == (dataset, protocol, model)
+        ]
+        runs += own or [Run(dataset, protocol, model, seed) for seed in seeds_of(config, dataset)]
+    return runs
 
 
 def all_runs(config: Config) -> list[Run]:

@@ -66,10 +66,14 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures in order, and (name, reason) of those that could not be drawn."""
+    """The figures in order, and (name, reason) of those that could not be drawn.
+
+    `png`: whether each has a PNG file, too.
+    """
 
     drawn: tuple[PageFigure, ...]
     left_out: tuple[tuple[str, str], ...]
+    png: bool
 
     def grouped(self) -> list[tuple[str, str, list[PageFigure]]]:
         """Title, what to see, and figures of each group that has any; every figure is in one."""
@@ -99,13 +103,16 @@ def read_figures(folder: Path) -> Figures:
     try:
         entries = [_texts(one, "name", "title", "caption") for one in listing["figures"]]
         left_out = tuple(_texts(one, "name", "reason") for one in listing["left_out"])
+        png = listing["png"]
+        if not isinstance(png, bool):
+            raise TypeError(f"png {png!r}")
     except (KeyError, TypeError) as error:
         raise InputError(folder / LISTING, f"no list of figures ({error!r})", REMEDY) from None
     drawn = [
         PageFigure(name, title, caption, _picture(folder / f"{name}.svg"))
         for name, title, caption in entries
     ]
-    return Figures(tuple(drawn), left_out)
+    return Figures(tuple(drawn), left_out, png)
 
 
 def _texts(entry: dict[str, str], *names: str) -> tuple[str, ...]:

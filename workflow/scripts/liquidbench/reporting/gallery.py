@@ -35,12 +35,15 @@ class Gallery:
         The SVG holds no date, so the same figure gives the same bytes.
         """
         # By the canvases themselves: `savefig` draws each file twice, and a figure of many panels takes a second.
+        figure.set_dpi(PNG_DPI)
+        canvas = FigureCanvasAgg(figure)
+        # Laid out once, and always by this canvas, so that the SVG file is the same with a PNG file beside it or not.
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
+            figure.set_layout_engine("none")
         if self.png:
             with written_whole(self.folder / f"{name}.png") as path:
-                figure.set_dpi(PNG_DPI)
-                FigureCanvasAgg(figure).print_png(path)
-            # Laid out once: the second file need not solve the same layout again.
-            figure.set_layout_engine("none")
+                canvas.print_png(path)
         with written_whole(self.folder / f"{name}.svg") as path:
             figure.set_dpi(SVG_IMAGE_DPI)
             FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
@@ -79,6 +82,7 @@ class Gallery:
             parts.append("## Left out\n\n" + "\n".join(lines) + "\n")
         write_text(self.folder / "index.md", "\n".join(parts))
         listing = {
+            "png": self.png,
             "figures": [{"name": n, "title": t, "caption": c} for n, t, c in self.entries],
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out],
         }

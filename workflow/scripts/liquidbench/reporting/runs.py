@@ -191,6 +191,7 @@ def read_table(path: Path, columns: list[str], numbers: list[str], remedy: str) 
         InputError: the file or a column is missing, or a number is none.
     """
     try:
+        # Plain Python text, not pandas' "str": tables ask for single cells, and that packs each of them anew.
         frame = pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8")
     except FileNotFoundError:
         raise InputError(path, "no such file", remedy) from None

@@ -71,8 +71,6 @@ NUMBERS = {
     ],
 }
 
-TEXTS = [*RUN_COLUMNS[:3], "model_a", "model_b"]
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -321,10 +319,7 @@ def read_study(summary: str | Path, layout: str) -> Study:
     frames = {}
     for name, columns in COLUMNS.items():
         path = Path(summary, f"{name}.csv")
-        frame = read_table(path, columns, NUMBERS[name], "Run the summarise command again")
-        # pandas keeps text as "string"; comparisons below want plain Python text.
-        names = [column for column in TEXTS if column in frame]
-        frames[name] = frame.astype(dict.fromkeys(names, object))
+        frames[name] = read_table(path, columns, NUMBERS[name], "Run the summarise command again")
     return Study(frames, _parse_layout(layout))
 
 
