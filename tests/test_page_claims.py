@@ -4,6 +4,8 @@ import csv
 import re
 from collections import Counter
 from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 
@@ -176,7 +178,9 @@ def test_figures_stand_in_their_groups_and_none_is_lost(tmp_path):
         n.replace("_", "-") for n in names
     )
     first = shown[0]
-    assert first.one("img").attributes["src"].startswith("data:image/svg+xml;base64,")
+    kind, drawing = first.one("img").attributes["src"].split(",", 1)
+    assert kind == "data:image/svg+xml"
+    assert ElementTree.fromstring(unquote(drawing))[0].text == "stress_iam"
     assert first.one("figcaption").words == (
         "Title of stress_iam. What stress_iam is. Files: SVG, PNG"
     )
@@ -192,6 +196,21 @@ def test_figures_stand_in_their_groups_and_none_is_lost(tmp_path):
     assert link.attributes["href"] == "figures/stress_iam.svg"
     assert section.one("details").words == "Left out (1) figure_4: no stay <here>"
     assert section.words.count("To see:") == 4
+
+
+def test_a_drawing_is_the_same_in_the_page_and_cannot_leave_its_attribute(tmp_path):
+    write_figures(tmp_path, ["figure_1"])
+    text = (
+        '<svg xmlns="http://www.w3.org/2000/svg">\n <title>100 % &amp; "é" #1 &lt;/svg></title>\n'
+        ' <path d="M 1 2 \nL 3 4"/></svg>\n'
+    )
+    (tmp_path / "figure_1.svg").write_text(text, encoding="utf-8")
+    page = page_of(tmp_path / "results", [], figures=read_figures(tmp_path))
+    source = page.one("figure", id="figure-1").one("img").attributes["src"]
+    assert not set('"#&\n') & set(source)
+    title, path = ElementTree.fromstring(unquote(source.split(",", 1)[1]))
+    assert title.text == '100 % & "é" #1 </svg>'
+    assert path.attrib["d"].split() == ["M", "1", "2", "L", "3", "4"]
 
 
 @pytest.mark.parametrize(
