@@ -182,6 +182,8 @@ rule figures:
         f"{RESULTS}/logs/report/figures.log",
     benchmark:
         f"{RESULTS}/benchmarks/report/figures.jsonl"
+    # Before the tables and claims: of what is ready at once it takes longest, and the page waits for it.
+    priority: 1
     conda:
         "../envs/report.yaml"
     resources:
