@@ -50,9 +50,9 @@ def t_interval(values: Sequence[float], one_more: bool = False) -> Interval:
     return Interval(mean, found.low, found.high, source)
 
 
-def share_interval(hits: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Clopper and Pearson's (1934) exact interval of a share, by the quantiles of the beta distribution."""
-    tail = (1 - confidence) / 2
+def share_interval(hits: int, trials: int) -> tuple[float, float]:
+    """Clopper and Pearson's (1934) exact interval (95 %) of a share, by the quantiles of the beta distribution."""
+    tail = (1 - CONFIDENCE) / 2
     low = special.betaincinv(hits, trials - hits + 1, tail) if hits else 0.0
     high = special.betaincinv(hits + 1, trials - hits, 1 - tail) if hits < trials else 1.0
     return float(low), float(high)
