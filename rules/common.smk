@@ -20,7 +20,7 @@ from liquidbench.datasets.checksum import damaged_mark, is_to_be_remade
 from liquidbench.errors import InputError
 from liquidbench.failures import summary
 from liquidbench.files import sha256_of_code, sha256_of_file
-from liquidbench.sharing.unpacking import archived_files
+from liquidbench.sharing.unpacking import LISTING, archived_files, forget_if_changed
 from liquidbench.stages import parts_of
 
 SCHEMA = Path(PROJECT, "workflow/schemas/config.schema.yaml")
@@ -37,6 +37,14 @@ RESULTS = config["paths"]["results"]
 if ARCHIVED:
     # Never among runs that were made here: what is unpacked is replaced, and deleted, as the archives say.
     RESULTS = f"{RESULTS}/archived"
+    CHANGED = forget_if_changed(ARCHIVED, Path(RESULTS))
+    if CHANGED:
+        print(
+            f"{RESULTS}/{CHANGED}: gone or changed, so that all will be unpacked again where they are needed",
+            file=sys.stderr,
+        )
+# What says that the files of all archived runs are in place.
+UNPACKED = f"{RESULTS}/{LISTING}"
 REPORTS = config["paths"]["reports"]
 RUNS = configuration.all_runs(config)
 STRESS_RUNS = configuration.stress_runs(config)
@@ -182,9 +190,7 @@ def cache_for(result):
 
 
 def expected(path):
-    """The path in a full study; in a render-only one, only if it is there, or in an archive if it is drawn from these."""
-    if ARCHIVED:
-        return [path] if os.path.relpath(path, RESULTS) in ARCHIVED else []
+    """The path in a full study; in a render-only one, only if it is there."""
     return [path] if not RENDER_ONLY or Path(path).exists() else []
 
 
@@ -196,8 +202,8 @@ def files_of_dataset(wildcards, dataset):
 
 
 def weights_of_runs(wildcards):
-    """The trained weights, if they are to travel too."""
-    if not wildcards.weights:
+    """The trained weights, if they are to travel too; those of archives come with the other files of a run."""
+    if ARCHIVED or not wildcards.weights:
         return []
     return [
         path

@@ -9,7 +9,7 @@ rule unpack:
     input:
         sorted({str(path) for path in ARCHIVED.values()}),
     output:
-        [f"{RESULTS}/{name}" for name in ARCHIVED],
+        UNPACKED,
     log:
         f"{RESULTS}/logs/report/unpack.log",
     benchmark:

@@ -1,6 +1,8 @@
 """Archives for a public place: no data, no texts, small parts; and a study that is drawn from them alone."""
 
+import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from liquidbench.reporting.runs import RunKey
 from liquidbench.reporting.summaries import summarise
 from liquidbench.sharing.importing import import_archive
 from liquidbench.sharing.publishing import publish_study
-from liquidbench.sharing.unpacking import archived_files, unpack
+from liquidbench.sharing.unpacking import LISTING, archived_files, forget_if_changed, unpack
 from workflow_helpers import (
     PROJECT,
     copy_project,
@@ -155,6 +157,36 @@ def test_a_damaged_archive_puts_nothing_wrong_in_place(study, tmp_path):
             assert file.read_bytes() == expected[f"results/{name}"]
 
 
+def test_unpacked_files_that_are_gone_or_changed_are_not_taken_for_whole(study, tmp_path):
+    results, _, runs = study
+    publish_study(results, runs, CONFIG, tmp_path / "public")
+    places, here = archived_files(tmp_path / "public"), tmp_path / "here"
+    assert forget_if_changed(places, here) is None
+    unpack(places, here)
+    listed = (here / LISTING).read_text().splitlines()
+    assert listed == [
+        f"{hashlib.sha256((here / name).read_bytes()).hexdigest()}  {name}"
+        for name in sorted(places)
+    ]
+    assert forget_if_changed(places, here) is None
+    assert (here / LISTING).is_file()
+    name = f"{runs[0]}/history.csv"
+    written = (here / name).read_bytes()
+    for harm in (
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(written.replace(b"1", b"2")),
+    ):
+        harm(here / name)
+        # Clocks of file systems are coarse: this is a second later.
+        if (here / name).exists():
+            later = (here / LISTING).stat().st_mtime + 1
+            os.utime(here / name, (later, later))
+        assert forget_if_changed(places, here) == name
+        assert not (here / LISTING).exists()
+        unpack(places, here)
+        assert (here / name).read_bytes() == written
+
+
 def test_a_study_drawn_from_archives_is_that_of_the_runs(tmp_path, without_heavy_packages):
     """Without torch, by the default target too; and then there is nothing to do."""
     there = copy_project(tmp_path / "there")
@@ -196,6 +228,12 @@ def test_a_study_drawn_from_archives_is_that_of_the_runs(tmp_path, without_heavy
     asked = snakemake(here, "nmnist", "-n", *options)
     assert asked.returncode != 0
     assert "nmnist: nothing is trained where `archives` is set (public)" in asked.stdout
+    # A file that is gone from the unpacked ones is no missing run.
+    (here / "results/archived/nmnist/released/lstm/seed-0/history.csv").unlink()
+    (here / "results/archived/summary/history.csv").unlink()
+    again = snakemake(here, "summary", "-n", *options)
+    assert "seed-0/history.csv: gone or changed" in again.stdout
+    assert job_counts(again.stdout) == {"unpack": 1, "summary": 1}
     # A damaged archive, and then one that lacks a run: own runs stay, and what is not in it is not drawn.
     path = here / "public/part-1.zip"
     damage(path)

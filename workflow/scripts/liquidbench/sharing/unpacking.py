@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from liquidbench.errors import InputError
-from liquidbench.files import written_whole
+from liquidbench.files import write_text, written_whole
 from liquidbench.sharing.archive import Archive
 from liquidbench.sharing.contents import Content, names_below
+
+LISTING = "unpacked.sha256"
+"""Written last, below the results folder: sum and name of each unpacked file, as `sha256sum --check` reads them."""
 
 
 def archived_files(folder: Path) -> dict[str, Path]:
@@ -47,6 +50,8 @@ def archived_files(folder: Path) -> dict[str, Path]:
 def unpack(places: Mapping[str, Path], results: Path) -> None:
     """Put files of archives into a results folder, each whole or not at all, and delete all other files of runs there.
 
+    `LISTING` says that all are there; the workflow knows it alone, since it is slow at keeping a thousand files.
+
     Args:
         places: name in the results folder to the archive that holds it.
         results: a folder for these files alone.
@@ -57,6 +62,7 @@ def unpack(places: Mapping[str, Path], results: Path) -> None:
     for name in names_below(results, weights=True):
         if name not in places and not name.startswith("summary/"):
             (results / name).unlink()
+    sums = {}
     for path in sorted(set(places.values())):
         with Archive(path) as archive:
             for name, content in archive.files():
@@ -65,3 +71,27 @@ def unpack(places: Mapping[str, Path], results: Path) -> None:
                 (results / name).parent.mkdir(parents=True, exist_ok=True)
                 with written_whole(results / name) as temporary:
                     temporary.write_bytes(content)
+                sums[name] = archive.manifest.of_results()[name].sha256
+    write_text(results / LISTING, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+
+
+def forget_if_changed(places: Mapping[str, Path], results: Path) -> str | None:
+    """Delete the listing of unpacked files if it is true no more, so that they are unpacked again.
+
+    Args:
+        places: name in the results folder to the archive that holds it.
+        results: the folder that they were unpacked into, or are to be.
+
+    Returns:
+        The first file, by name, that is gone or was written since then; None if there is none, or no listing.
+    """
+    listing = results / LISTING
+    if not listing.is_file():
+        return None
+    unpacked = listing.stat().st_mtime_ns
+    for name in sorted(places):
+        path = results / name
+        if not path.is_file() or path.stat().st_mtime_ns > unpacked:
+            listing.unlink()
+            return name
+    return None
