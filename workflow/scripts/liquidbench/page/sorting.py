@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from liquidbench.reporting.portable import portable
 from liquidbench.reporting.table import NOTHING
 
 # Cells that say that there is nothing: they come last, whichever way a column is sorted.
@@ -22,11 +23,12 @@ def sort_keys(texts: Sequence[str], numbers: Sequence[float | None] | None = Non
 
     Args:
         texts: what the cells show.
-        numbers: unrounded, of the cells that have one; without it they are read from the texts.
+        numbers: of the cells that have one; without it they are read from the texts.
     """
     known = numbers if numbers is not None else [None] * len(texts)
     found = [
-        own if own is not None else _number(text) for own, text in zip(known, texts, strict=True)
+        portable(own) if own is not None else _number(text)
+        for own, text in zip(known, texts, strict=True)
     ]
     there = [
         text not in ABSENT and (number is None or math.isfinite(number))

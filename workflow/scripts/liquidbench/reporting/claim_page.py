@@ -26,6 +26,7 @@ from liquidbench.reporting.claim_verdicts import (
 )
 from liquidbench.reporting.claims import Judged
 from liquidbench.reporting.gap_summary import gap_summary
+from liquidbench.reporting.portable import portable
 from liquidbench.reporting.study import Study, synthetic_warning
 
 # What fell comes first, what cannot be told comes last.
@@ -93,7 +94,7 @@ def qualifier(one: Judged) -> str:
 
 
 def as_csv(judged: Sequence[Judged]) -> str:
-    """A line per claim and rule; numbers unrounded, empty where nothing was measured."""
+    """A line per claim and rule; numbers with eight significant digits, empty where nothing was measured."""
     output = io.StringIO()
     writer = csv.DictWriter(output, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -128,7 +129,9 @@ def _csv_line(one: Judged, number: int, kind: str, outcome: Outcome) -> dict[str
         names = ("dataset", "protocol", "seeds", "examples", "data", "papers_data")
         line |= {name: getattr(basis, name) for name in (*names, "papers_models", "synthetic")}
         line["models"] = " ".join(basis.models)
-    return line
+    return {
+        name: portable(cell) if isinstance(cell, float) else cell for name, cell in line.items()
+    }
 
 
 def as_markdown(study: Study, judged: Sequence[Judged]) -> str:
@@ -151,7 +154,7 @@ def as_markdown(study: Study, judged: Sequence[Judged]) -> str:
     parts.append(_section("questions of this project's own", meaning, own))
     parts.append(
         "Every verdict is computed; docs/claims.md says how. `claims.csv` has every rule of every claim, with "
-        "unrounded numbers.\n"
+        "numbers of eight significant digits.\n"
     )
     return "\n".join(part for part in parts if part)
 

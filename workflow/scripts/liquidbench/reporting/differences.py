@@ -17,6 +17,7 @@ from liquidbench.errors import InputError
 from liquidbench.evaluation.paired import PairedDraws, draw_figures
 from liquidbench.evaluation.statistics import Estimate, holm, mcnemar_exact
 from liquidbench.files import json_object
+from liquidbench.reporting.portable import portable
 from liquidbench.reporting.predictions import Predictions, read_predictions
 from liquidbench.reporting.runs import Run
 from liquidbench.reporting.titles import ONE_SEED
@@ -221,4 +222,7 @@ def _correct(rows: list[dict[str, Any]]) -> None:
         for row, value in zip(tested, corrected):
             row["mcnemar_holm"][seed] = float(value)
     for row in rows:
-        row |= {name: json.dumps(list(row[name].values())) for name in ("mcnemar", "mcnemar_holm")}
+        row |= {
+            name: json.dumps([portable(value) for value in row[name].values()])
+            for name in ("mcnemar", "mcnemar_holm")
+        }

@@ -21,6 +21,7 @@ from liquidbench.reporting.clinical_summary import (
     OPERATING_COLUMNS,
     clinical_rows,
 )
+from liquidbench.reporting.portable import portable
 from liquidbench.reporting.runs import RUN_COLUMNS, STRESS_COLUMNS, Run, RunKey, read_run
 
 HISTORY_COLUMNS = ["epoch", "learning_rate", "train_loss", "test_loss"]
@@ -53,6 +54,8 @@ COLUMNS = {
     "stress_differences": stress_differences.COLUMNS,
 }
 
+# By sums over examples, seeds or draws. Thresholds of operating points are probabilities that a run recorded.
+_COMPUTED = ("clinical", "calibration", "handwriting", "differences", "stress_differences")
 _FACTS_OF_METRICS = ("core_implementation", "elapsed_varies", "cache_sha256", "code_sha256")
 
 
@@ -214,7 +217,10 @@ def flattened(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def write_summaries(frames: dict[str, pd.DataFrame], out: str | Path) -> None:
-    """Write every table to `<out>/<name>.csv`: all are made first, then put in place one by one."""
+    """Write every table to `<out>/<name>.csv`: all are made first, then put in place one by one.
+
+    What runs recorded keeps every digit; floats that were computed here have those in which processors agree.
+    """
     out = Path(out)
     temporary = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
@@ -222,6 +228,9 @@ def write_summaries(frames: dict[str, pd.DataFrame], out: str | Path) -> None:
             out.mkdir(parents=True, exist_ok=True)
             temporary.mkdir()
             for name, frame in frames.items():
+                if name in _COMPUTED:
+                    # Columns of text and numbers, too: what a cell is decides.
+                    frame = frame.map(lambda it: portable(it) if isinstance(it, float) else it)
                 frame.to_csv(temporary / f"{name}.csv", index=False, lineterminator="\n")
             for name in frames:
                 (temporary / f"{name}.csv").replace(out / f"{name}.csv")

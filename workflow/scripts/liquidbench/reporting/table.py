@@ -3,8 +3,8 @@
 A row carries what it is about (data set, protocol, model, ...) and one comparison per figure. On a
 page, a row takes up to three lines (measured, paper, difference), so that models stay in one
 column as in the paper; a table with a single figure has the three side by side, and one without
-printed values only the measured ones. In CSV every comparison is a line of its own, with unrounded
-numbers.
+printed values only the measured ones. In CSV every comparison is a line of its own, with numbers
+of eight significant digits.
 """
 
 import csv
@@ -18,6 +18,7 @@ from statistics import stdev
 from tabulate import tabulate
 
 from liquidbench.evaluation.statistics import mean_interval
+from liquidbench.reporting.portable import portable
 from liquidbench.reporting.printed import Printed
 from liquidbench.reporting.ranges import ANYTHING, Range
 from liquidbench.reporting.titles import ONE_SEED
@@ -193,7 +194,7 @@ def compare_texts(measured: str, printed: Printed | None, verdict: str = "") -> 
 
 
 def as_csv(table: Table) -> str:
-    """One line per row and figure, numbers unrounded, empty where nothing is measured or printed.
+    """One line per row and figure, numbers with eight significant digits, empty where nothing is measured or printed.
 
     A table of texts alone has no columns of standard deviation, interval and observations (the seeds that have
     the figure); one that the paper does not have has no columns of its numbers and of comparisons.
@@ -219,7 +220,9 @@ def _csv_value(value: float | str | None) -> int | float | str:
     """Empty for None; counts without ".0", which a mean of numbers has."""
     if value is None:
         return ""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if not isinstance(value, float):
+        return value
+    return int(value) if value.is_integer() else portable(value)
 
 
 def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
