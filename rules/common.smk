@@ -20,14 +20,14 @@ from liquidbench.datasets.checksum import damaged_mark, is_to_be_remade
 from liquidbench.errors import InputError
 from liquidbench.failures import summary
 from liquidbench.files import sha256_of_code, sha256_of_file
-from liquidbench.sharing.unpacking import LISTING, archived_files, forget_if_changed
+from liquidbench.sharing.unpacking import SUMS, archived_files, forget_if_changed
 from liquidbench.stages import parts_of
 
 SCHEMA = Path(PROJECT, "workflow/schemas/config.schema.yaml")
 try:
     configuration.leave_out_unstudied(config, SCHEMA)
     configuration.check(config, SCHEMA)
-    # Name in the results folder to archive, where runs are not made but taken from archives.
+    # Name in the results folder to its place, where runs are not made but taken from archives.
     ARCHIVED = archived_files(Path(config["archives"])) if config["archives"] else {}
 except InputError as error:
     raise WorkflowError(str(error))
@@ -37,14 +37,17 @@ RESULTS = config["paths"]["results"]
 if ARCHIVED:
     # Never among runs that were made here: what is unpacked is replaced, and deleted, as the archives say.
     RESULTS = f"{RESULTS}/archived"
-    CHANGED = forget_if_changed(ARCHIVED, Path(RESULTS))
+    try:
+        CHANGED = forget_if_changed(ARCHIVED, Path(RESULTS))
+    except InputError as error:
+        raise WorkflowError(str(error))
     if CHANGED:
         print(
             f"{RESULTS}/{CHANGED}: gone or changed, so that all will be unpacked again where they are needed",
             file=sys.stderr,
         )
 # What says that the files of all archived runs are in place.
-UNPACKED = f"{RESULTS}/{LISTING}"
+UNPACKED = f"{RESULTS}/{SUMS}"
 REPORTS = config["paths"]["reports"]
 RUNS = configuration.all_runs(config)
 STRESS_RUNS = configuration.stress_runs(config)

@@ -70,25 +70,28 @@ LAYOUT = as_json(
 )
 
 
-# The small files of all configured runs.
-FILES_OF_RUNS = [
-    path
-    for run in RUNS
-    for name in files_of_run(run)
-    if name != "weights.safetensors"
-    for path in expected(run_file(run, name))
-] + [
-    path
-    for run in STRESS_RUNS
-    for name in ("stress.csv", "stress_answers.npz")
-    for path in expected(run_file(run, name))
-]
-EXAMPLES = [
-    path for dataset in config["datasets"] for path in expected(f"{RESULTS}/{dataset}/examples.npz")
-]
+# The small files of all configured runs, and examples for the figures.
 if ARCHIVED:
     # One file for all of them: Snakemake's records of a thousand take longer than to unpack them.
     FILES_OF_RUNS = EXAMPLES = [UNPACKED]
+else:
+    FILES_OF_RUNS = [
+        path
+        for run in RUNS
+        for name in files_of_run(run)
+        if name != "weights.safetensors"
+        for path in expected(run_file(run, name))
+    ] + [
+        path
+        for run in STRESS_RUNS
+        for name in ("stress.csv", "stress_answers.npz")
+        for path in expected(run_file(run, name))
+    ]
+    EXAMPLES = [
+        path
+        for dataset in config["datasets"]
+        for path in expected(f"{RESULTS}/{dataset}/examples.npz")
+    ]
 
 
 rule summary:

@@ -7,7 +7,7 @@ localrules:
 
 rule unpack:
     input:
-        sorted({str(path) for path in ARCHIVED.values()}),
+        sorted({str(place.archive) for place in ARCHIVED.values()}),
     output:
         UNPACKED,
     log:

@@ -14,6 +14,10 @@ Or of single runs, from their metrics in the archives:
 Or of the stress test, the second model less the first, in percent: means over the rates, and what is lost on average.
 
     <!-- gaps: reports/tables/table_stress_differences.csv | protocol=stress | lstm, cfc | zero_steps -->
+
+Or of what a training takes.
+
+    <!-- costs: reports/tables/table_costs.csv | N-MNIST/released/lstm, QuickDraw/stress/cfc -->
 """
 
 import csv
@@ -27,7 +31,7 @@ from workflow_helpers import PROJECT, runs_in
 
 REFERENCE = PROJECT / "resources/reference"
 PAGES = ("README.md", "docs/reference-study.md")
-BLOCK = re.compile(r"(<!-- (reference|runs|gaps): ([^>]*) -->\n)((?:\|.*\n)*)")
+BLOCK = re.compile(r"(<!-- (reference|runs|gaps|costs): ([^>]*) -->\n)((?:\|.*\n)*)")
 
 
 def block(recipe: str) -> str:
@@ -108,13 +112,32 @@ def gaps_block(recipe: str) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def costs_block(recipe: str) -> str:
+    """The Markdown table of what a training takes, `<csv> | <data set>/<protocol>/<model>, ...`: means over seeds."""
+    table, asked = (part.strip() for part in recipe.split("|"))
+    lines = [["data", "protocol", "model", "seeds", "minutes a training", "memory, GiB"]]
+    lines.append(["---"] * len(lines[0]))
+    for one in asked.split(", "):
+        data_set, protocol, model = one.split("/")
+        conditions = f"data_set={data_set}; protocol={protocol}; model={model}"
+        rows = selected(table, conditions)
+        own = {row["figure"]: row for row in rows}
+        if not own or len(own) < len(rows):
+            raise ValueError(f"{table} has none or more than one {one}")
+        seconds, mebibytes = (float(own[name]["measured"]) for name in ("training", "memory"))
+        seeds = own["training"]["observations"]
+        cells = [f"{seconds / 60:.1f}", f"{mebibytes / 1024:.1f}"]
+        lines.append([data_set, f"`{protocol}`", f"`{model}`", seeds, *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def turned(row: dict[str, str]) -> str:
     """A difference of the second less the first."""
     value, low, high = (-float(row[name]) for name in ("measured", "high", "low"))
     return f"{value:+.1f} [{low:.1f}, {high:.1f}]"
 
 
-MADE = {"reference": block, "runs": runs_block, "gaps": gaps_block}
+MADE = {"reference": block, "runs": runs_block, "gaps": gaps_block, "costs": costs_block}
 
 
 def made(kind: str, recipe: str) -> str:

@@ -15,7 +15,7 @@ from liquidbench.reporting.runs import RunKey
 from liquidbench.reporting.summaries import summarise
 from liquidbench.sharing.importing import import_archive
 from liquidbench.sharing.publishing import publish_study
-from liquidbench.sharing.unpacking import LISTING, archived_files, forget_if_changed, unpack
+from liquidbench.sharing.unpacking import SUMS, archived_files, forget_if_changed, unpack
 from workflow_helpers import (
     PROJECT,
     copy_project,
@@ -163,13 +163,13 @@ def test_unpacked_files_that_are_gone_or_changed_are_not_taken_for_whole(study, 
     places, here = archived_files(tmp_path / "public"), tmp_path / "here"
     assert forget_if_changed(places, here) is None
     unpack(places, here)
-    listed = (here / LISTING).read_text().splitlines()
+    listed = (here / SUMS).read_text().splitlines()
     assert listed == [
         f"{hashlib.sha256((here / name).read_bytes()).hexdigest()}  {name}"
         for name in sorted(places)
     ]
     assert forget_if_changed(places, here) is None
-    assert (here / LISTING).is_file()
+    assert (here / SUMS).is_file()
     name = f"{runs[0]}/history.csv"
     written = (here / name).read_bytes()
     for harm in (
@@ -179,12 +179,21 @@ def test_unpacked_files_that_are_gone_or_changed_are_not_taken_for_whole(study, 
         harm(here / name)
         # Clocks of file systems are coarse: this is a second later.
         if (here / name).exists():
-            later = (here / LISTING).stat().st_mtime + 1
+            later = (here / SUMS).stat().st_mtime + 1
             os.utime(here / name, (later, later))
         assert forget_if_changed(places, here) == name
-        assert not (here / LISTING).exists()
+        assert not (here / SUMS).exists()
         unpack(places, here)
         assert (here / name).read_bytes() == written
+    # Other archives of the same names, older than what is unpacked.
+    (results / name).write_bytes(written.replace(b"1", b"2"))
+    publish_study(results, runs, CONFIG, tmp_path / "public")
+    for path in (tmp_path / "public").iterdir():
+        os.utime(path, (0, 0))
+    places = archived_files(tmp_path / "public")
+    assert forget_if_changed(places, here) == SUMS
+    unpack(places, here)
+    assert (here / name).read_bytes() == (results / name).read_bytes()
 
 
 def test_a_study_drawn_from_archives_is_that_of_the_runs(tmp_path, without_heavy_packages):

@@ -154,6 +154,13 @@ def test_seeds_that_agree_but_for_rounding_are_as_those_that_agree():
     assert linear_difference([1e-17, -1e-17], influences).value == 0.0
 
 
+def test_gains_that_equal_losses_differ_by_exactly_nothing():
+    """0.73 - 0.70 and 0.80 - 0.83 add up to 1e-17, on some processors."""
+    gaps = np.array([[0.73 - 0.70], [0.80 - 0.83], [0.0]])
+    assert gaps.mean() != 0
+    assert linear_difference(gaps[:, 0], np.zeros((3, 4))).value == 0
+
+
 def test_area_under_a_curve_is_its_mean_height():
     # Trapezoids of 0.9 to 0.7 over 0.2, and 0.7 to 0.1 over 0.4, by hand.
     area = curve_area([0.0, 0.2, 0.6], [0.9, 0.7, 0.1])

@@ -15,7 +15,9 @@ def main() -> None:
     arguments = parser.parse_args()
     places = archived_files(arguments.archives)
     unpack(places, arguments.results)
-    print(f"{len(places)} files of {len(set(places.values()))} archives: {arguments.results}")
+    print(
+        f"{len(places)} files of {len({place.archive for place in places.values()})} archives: {arguments.results}"
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from liquidbench.evaluation.statistics import (
     Estimate,
     cochran_estimate,
+    mean_gap,
     scatter,
     variance_parts,
     without_rounding,
@@ -127,4 +128,4 @@ def linear_difference(
         return Estimate(float(gaps[0]) if len(gaps) else np.nan)
     of_mean, of_each = influence_variances(influences)
     parts = variance_parts(scatter(gaps), len(gaps), of_mean, of_each, units=influences.shape[1])
-    return cochran_estimate(float(gaps.mean()), parts, confidence)
+    return cochran_estimate(mean_gap(gaps), parts, confidence)

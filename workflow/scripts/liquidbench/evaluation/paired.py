@@ -19,6 +19,7 @@ from liquidbench.evaluation.influence import influence_variances, linear_differe
 from liquidbench.evaluation.statistics import (
     Estimate,
     cochran_estimate,
+    mean_gap,
     scatter,
     student_estimate,
     variance_parts,
@@ -88,7 +89,7 @@ class PairedDraws:
         of_mean, of_each = example_variances(drawn)
         parts = variance_parts(scatter(gaps), len(seeds), of_mean, of_each, self.units)
         sides = self._sides(drawn, confidence)
-        return cochran_estimate(float(gaps.mean()), parts, confidence, sides)
+        return cochran_estimate(mean_gap(gaps), parts, confidence, sides)
 
     def of_these_models(self, model_a: str, model_b: str, metric: str) -> Estimate:
         """The same difference when only the examples are drawn anew: it speaks of these trained models alone.
@@ -105,7 +106,7 @@ class PairedDraws:
             of_mean, _ = example_variances(self._drawn_gaps(model_a, model_b, metric, seeds))
         else:
             of_mean, _ = influence_variances(influences)
-        return student_estimate(float(np.mean(gaps)), float(np.sqrt(of_mean)), np.inf)
+        return student_estimate(mean_gap(gaps), float(np.sqrt(of_mean)), np.inf)
 
     def _gaps(
         self, model_a: str, model_b: str, metric: str, seeds: list[int]

@@ -174,6 +174,11 @@ def without_rounding(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.abs(gaps) < ROUNDING, 0.0, gaps)
 
 
+def mean_gap(gaps: ArrayLike) -> float:
+    """The mean of differences; 0 for rounding alone, as where gains and losses are equal."""
+    return float(without_rounding(np.mean(gaps)))
+
+
 def scatter(gaps: NDArray[np.float64]) -> float:
     """The variance of differences among each other, divisor one less than their number; 0 for rounding alone.
 

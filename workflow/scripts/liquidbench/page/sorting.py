@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from liquidbench.reporting.portable import portable
+from liquidbench.reporting.significant import significant
 from liquidbench.reporting.table import NOTHING
 
 # Cells that say that there is nothing: they come last, whichever way a column is sorted.
@@ -27,7 +27,7 @@ def sort_keys(texts: Sequence[str], numbers: Sequence[float | None] | None = Non
     """
     known = numbers if numbers is not None else [None] * len(texts)
     found = [
-        portable(own) if own is not None else _number(text)
+        significant(own) if own is not None else _number(text)
         for own, text in zip(known, texts, strict=True)
     ]
     there = [

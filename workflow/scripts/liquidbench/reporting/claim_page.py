@@ -26,7 +26,7 @@ from liquidbench.reporting.claim_verdicts import (
 )
 from liquidbench.reporting.claims import Judged
 from liquidbench.reporting.gap_summary import gap_summary
-from liquidbench.reporting.portable import portable
+from liquidbench.reporting.significant import significant
 from liquidbench.reporting.study import Study, synthetic_warning
 
 # What fell comes first, what cannot be told comes last.
@@ -130,7 +130,7 @@ def _csv_line(one: Judged, number: int, kind: str, outcome: Outcome) -> dict[str
         line |= {name: getattr(basis, name) for name in (*names, "papers_models", "synthetic")}
         line["models"] = " ".join(basis.models)
     return {
-        name: portable(cell) if isinstance(cell, float) else cell for name, cell in line.items()
+        name: significant(cell) if isinstance(cell, float) else cell for name, cell in line.items()
     }
 
 

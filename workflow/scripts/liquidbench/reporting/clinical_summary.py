@@ -10,6 +10,7 @@ from liquidbench.errors import InputError
 from liquidbench.evaluation import alarms, clinical
 from liquidbench.evaluation.metrics import Figures
 from liquidbench.reporting.runs import REMAKE, RUN_COLUMNS, Run
+from liquidbench.reporting.significant import significant
 
 CLINICAL_COLUMNS = [*RUN_COLUMNS, "level", "figure", "value", "synthetic"]
 CALIBRATION_COLUMNS = [*RUN_COLUMNS, "level", "bin", "count", "mean_probability", "observed"]
@@ -54,7 +55,8 @@ def clinical_rows(run: Run, folder: Path) -> dict[str, Rows]:
     mark = {"synthetic": run.metrics["synthetic"]}
     return {
         "clinical": [
-            {**front, "figure": name, "value": value, **mark} for name, value in figures.items()
+            {**front, "figure": name, "value": _as_written(name, value), **mark}
+            for name, value in figures.items()
         ],
         "calibration": [
             {**front, **row, **mark} for row in clinical.calibration(targets, probabilities)
@@ -63,6 +65,11 @@ def clinical_rows(run: Run, folder: Path) -> dict[str, Rows]:
             {**front, **row, **mark} for row in clinical.operating_points(judged, scores)
         ],
     }
+
+
+def _as_written(name: str, value: float | None) -> float | None:
+    """A figure with the digits in which processors agree; a threshold whole, or its own stay would not reach it."""
+    return value if value is None or name.startswith("threshold") else significant(value)
 
 
 def _read_predictions(path: Path, run: Run, hourly: bool) -> pd.DataFrame:

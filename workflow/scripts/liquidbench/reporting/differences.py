@@ -17,9 +17,9 @@ from liquidbench.errors import InputError
 from liquidbench.evaluation.paired import PairedDraws, draw_figures
 from liquidbench.evaluation.statistics import Estimate, holm, mcnemar_exact
 from liquidbench.files import json_object
-from liquidbench.reporting.portable import portable
 from liquidbench.reporting.predictions import Predictions, read_predictions
 from liquidbench.reporting.runs import Run
+from liquidbench.reporting.significant import significant
 from liquidbench.reporting.titles import ONE_SEED
 
 COLUMNS = [
@@ -223,6 +223,6 @@ def _correct(rows: list[dict[str, Any]]) -> None:
             row["mcnemar_holm"][seed] = float(value)
     for row in rows:
         row |= {
-            name: json.dumps([portable(value) for value in row[name].values()])
+            name: json.dumps([significant(value) for value in row[name].values()])
             for name in ("mcnemar", "mcnemar_holm")
         }

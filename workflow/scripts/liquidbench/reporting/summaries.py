@@ -21,8 +21,8 @@ from liquidbench.reporting.clinical_summary import (
     OPERATING_COLUMNS,
     clinical_rows,
 )
-from liquidbench.reporting.portable import portable
 from liquidbench.reporting.runs import RUN_COLUMNS, STRESS_COLUMNS, Run, RunKey, read_run
+from liquidbench.reporting.significant import significant
 
 HISTORY_COLUMNS = ["epoch", "learning_rate", "train_loss", "test_loss"]
 
@@ -54,8 +54,8 @@ COLUMNS = {
     "stress_differences": stress_differences.COLUMNS,
 }
 
-# By sums over examples, seeds or draws. Thresholds of operating points are probabilities that a run recorded.
-_COMPUTED = ("clinical", "calibration", "handwriting", "differences", "stress_differences")
+# By sums over examples, seeds or draws. Operating points are counts, ratios of these, and what runs recorded.
+_COMPUTED = ("calibration", "handwriting", "differences", "stress_differences")
 _FACTS_OF_METRICS = ("core_implementation", "elapsed_varies", "cache_sha256", "code_sha256")
 
 
@@ -230,7 +230,7 @@ def write_summaries(frames: dict[str, pd.DataFrame], out: str | Path) -> None:
             for name, frame in frames.items():
                 if name in _COMPUTED:
                     # Columns of text and numbers, too: what a cell is decides.
-                    frame = frame.map(lambda it: portable(it) if isinstance(it, float) else it)
+                    frame = frame.map(lambda it: significant(it) if isinstance(it, float) else it)
                 frame.to_csv(temporary / f"{name}.csv", index=False, lineterminator="\n")
             for name in frames:
                 (temporary / f"{name}.csv").replace(out / f"{name}.csv")

@@ -18,9 +18,9 @@ from statistics import stdev
 from tabulate import tabulate
 
 from liquidbench.evaluation.statistics import mean_interval
-from liquidbench.reporting.portable import portable
 from liquidbench.reporting.printed import Printed
 from liquidbench.reporting.ranges import ANYTHING, Range
+from liquidbench.reporting.significant import significant
 from liquidbench.reporting.titles import ONE_SEED
 
 NOTHING = "–"
@@ -222,7 +222,8 @@ def _csv_value(value: float | str | None) -> int | float | str:
         return ""
     if not isinstance(value, float):
         return value
-    return int(value) if value.is_integer() else portable(value)
+    value = significant(value)
+    return int(value) if value.is_integer() else value
 
 
 def page_lines(table: Table) -> tuple[list[str], list[list[str]]]:
