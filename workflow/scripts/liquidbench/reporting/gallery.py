@@ -1,5 +1,6 @@
 """Figures written as SVG and, if wanted, PNG files, with a page and a file that list them and those left out."""
 
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 
 from liquidbench.files import write_text, written_whole
 from liquidbench.reporting.figure_names import LISTING, OWN_FILES
+from liquidbench.reporting.rounded_svg import rounded_svg
 
 PNG_DPI = 150
 # Of pictures inside an SVG file.
@@ -44,9 +46,10 @@ class Gallery:
         if self.png:
             with written_whole(self.folder / f"{name}.png") as path:
                 canvas.print_png(path)
-        with written_whole(self.folder / f"{name}.svg") as path:
-            figure.set_dpi(SVG_IMAGE_DPI)
-            FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
+        figure.set_dpi(SVG_IMAGE_DPI)
+        drawn = io.StringIO()
+        FigureCanvasSVG(figure).print_svg(drawn, metadata={"Date": None})
+        write_text(self.folder / f"{name}.svg", rounded_svg(drawn.getvalue()))
         plt.close(figure)
         self.entries.append((name, title, caption))
 
