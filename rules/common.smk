@@ -20,7 +20,7 @@ from liquidbench.datasets.checksum import damaged_mark, is_to_be_remade
 from liquidbench.errors import InputError
 from liquidbench.failures import summary
 from liquidbench.files import sha256_of_code, sha256_of_file
-from liquidbench.sharing.unpacking import SUMS, archived_files, forget_if_changed
+from liquidbench.sharing.unpacking import SUMS, archived_files, archives_of, forget_if_changed
 from liquidbench.stages import parts_of
 
 SCHEMA = Path(PROJECT, "workflow/schemas/config.schema.yaml")

@@ -7,7 +7,7 @@ localrules:
 
 rule unpack:
     input:
-        sorted({str(place.archive) for place in ARCHIVED.values()}),
+        [str(path) for path in archives_of(ARCHIVED)],
     output:
         UNPACKED,
     log:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from liquidbench.errors import run_command
-from liquidbench.sharing.unpacking import archived_files, unpack
+from liquidbench.sharing.unpacking import archived_files, archives_of, unpack
 
 
 def main() -> None:
@@ -15,9 +15,7 @@ def main() -> None:
     arguments = parser.parse_args()
     places = archived_files(arguments.archives)
     unpack(places, arguments.results)
-    print(
-        f"{len(places)} files of {len({place.archive for place in places.values()})} archives: {arguments.results}"
-    )
+    print(f"{len(places)} files of {len(archives_of(places))} archives: {arguments.results}")
 
 
 if __name__ == "__main__":

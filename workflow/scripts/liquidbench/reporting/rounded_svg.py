@@ -1,4 +1,4 @@
-"""SVG files that are the same on every processor, and a third smaller.
+"""SVG files that are the same on every processor.
 
 Matplotlib lays a figure out with floats whose last bits differ between processors. It writes coordinates with six
 decimals, so one that lies on a rounding edge, as layouts have them, differs; and it names clip paths and markers by a

@@ -56,6 +56,11 @@ def archived_files(folder: Path) -> dict[str, Place]:
     return {name: Place(path, content.sha256) for name, (path, content) in found.items()}
 
 
+def archives_of(places: Mapping[str, Place]) -> list[Path]:
+    """The archives that files are in, sorted, each once."""
+    return sorted({place.archive for place in places.values()})
+
+
 def unpack(places: Mapping[str, Place], results: Path) -> None:
     """Put files of archives into a results folder, each whole or not at all, and delete all other files of runs there.
 
@@ -71,7 +76,7 @@ def unpack(places: Mapping[str, Place], results: Path) -> None:
     for name in names_below(results, weights=True):
         if name not in places and not name.startswith("summary/"):
             (results / name).unlink()
-    for path in sorted({place.archive for place in places.values()}):
+    for path in archives_of(places):
         with Archive(path) as archive:
             for name, content in archive.files():
                 if name not in places or places[name].archive != path:
